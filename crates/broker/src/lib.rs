@@ -1,0 +1,38 @@
+//! The embedded broker: a Kafka for a laptop, for development and tests.
+//!
+//! One process, one node, no replication, no transactions yet. A request travels
+//! [`connection`] (frames) → [`api`] (the `match` that is the table of contents) → one file per API →
+//! [`log`] (partitions) or [`group`] (consumer groups).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), longshore_broker::StartError> {
+//! use longshore_broker::{Broker, BrokerConfig};
+//!
+//! let broker = Broker::start(BrokerConfig::new(".longshore/broker")).await?;
+//! println!("bootstrap.servers={}", broker.bootstrap());
+//! broker.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod broker;
+mod config;
+mod error;
+
+mod connection;
+mod server;
+mod wire;
+
+mod api;
+mod node;
+
+mod catalog;
+mod group;
+mod log;
+
+mod durable;
+mod sync;
+
+pub use broker::Broker;
+pub use config::BrokerConfig;
+pub use error::StartError;

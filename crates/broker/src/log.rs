@@ -1,0 +1,190 @@
+//! The log of a partition: record batches as the bytes they came in, in segment files, in offset order.
+//!
+//! Nothing of the data is kept in memory; what was written lately is in the page cache. As with Kafka's
+//! defaults, an acknowledged record survives the death of the process, not of the machine.
+
+mod batch;
+mod index;
+mod partition;
+mod producers;
+mod read;
+mod recovery;
+mod segment;
+mod timestamps;
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+pub(crate) use batch::{BatchError, IncomingBatch, LEADER_EPOCH};
+use batch::BatchHeader;
+pub(crate) use partition::{Partition, Waker};
+pub(crate) use producers::SequenceError;
+use producers::{Producers, Sequence};
+pub(crate) use read::Span;
+use segment::Segment;
+pub(crate) use timestamps::TimestampAt;
+
+/// How a batch is to be appended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Append {
+    /// Size in bytes past which a new segment is begun.
+    pub(crate) segment_bytes: u64,
+    /// Replaces the producer's timestamps: milliseconds since 1970.
+    pub(crate) append_time: Option<i64>,
+}
+
+/// Where a batch is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: i64,
+}
+
+/// Why a batch is not in the log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
+    #[error("the topic was deleted")]
+    Deleted,
+    #[error("the log cannot be written")]
+    Storage(#[source] io::Error),
+}
+
+/// The log of one partition. The high watermark is its end, as there is no replica to wait for; so is
+/// the last stable offset, as there are no transactions yet.
+#[derive(Debug)]
+pub(crate) struct PartitionLog {
+    directory: PathBuf,
+    segments: Vec<Segment>,
+    next_offset: i64,
+    producers: Producers,
+    deleted: bool,
+}
+
+impl PartitionLog {
+    /// Opens the log in `directory`, which need not exist: it is created by the first append.
+    ///
+    /// # Errors
+    ///
+    /// The files cannot be read, or a torn end cannot be cut.
+    pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
+        let recovered = recovery::recover(&directory)?;
+        Ok(Self {
+            directory,
+            segments: recovered.segments,
+            next_offset: recovered.next_offset,
+            producers: recovered.producers,
+            deleted: false,
+        })
+    }
+
+    /// Appends `batch`, unless it is in the log already: then its first position is returned.
+    ///
+    /// # Errors
+    ///
+    /// The batch is not in the log; on [`AppendError::Storage`] it may be sent again.
+    pub(crate) fn append(
+        &mut self,
+        batch: &IncomingBatch,
+        how: &Append,
+    ) -> Result<Appended, AppendError> {
+        if self.deleted {
+            return Err(AppendError::Deleted);
+        }
+        if let Sequence::Repeated { base_offset } = self.producers.check(&batch.header)? {
+            return Ok(Appended { base_offset });
+        }
+        let base_offset = self.next_offset;
+        let stamped = batch.stamped(base_offset, how.append_time);
+        let header = BatchHeader {
+            base_offset,
+            max_timestamp: how.append_time.unwrap_or(batch.header.max_timestamp),
+            ..batch.header
+        };
+        let segment = self
+            .segment_for(header.size as u64, how.segment_bytes)
+            .map_err(AppendError::Storage)?;
+        segment.append(&stamped, batch).map_err(AppendError::Storage)?;
+        segment.admit(&header);
+        self.producers.record(&header);
+        self.next_offset = header.next_offset();
+        Ok(Appended { base_offset })
+    }
+
+    /// The first offset that can be read.
+    pub(crate) fn start_offset(&self) -> i64 {
+        self.segments.first().map_or(0, |first| first.base_offset)
+    }
+
+    /// The offset that the next record gets.
+    pub(crate) fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// The end for readers that see committed transactions only.
+    pub(crate) fn last_stable_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// Where to read from for `offset`; `None` at the end of the log and outside it.
+    pub(crate) fn span(&self, offset: i64) -> Option<Span> {
+        if offset < self.start_offset() || offset >= self.next_offset {
+            return None;
+        }
+        let after = self
+            .segments
+            .partition_point(|segment| segment.base_offset <= offset);
+        let segment = self.segments.get(after.checked_sub(1)?)?;
+        let position = segment.index.position_of_offset(offset);
+        Some(Span::new(segment, position, offset))
+    }
+
+    /// Where to look for the first record with a timestamp of `timestamp` or later.
+    fn span_of_timestamp(&self, timestamp: i64) -> Option<Span> {
+        let segment = self
+            .segments
+            .iter()
+            .find(|segment| segment.index.max_timestamp() >= timestamp)?;
+        let position = segment.index.position_of_timestamp(timestamp);
+        Some(Span::new(segment, position, segment.base_offset))
+    }
+
+    /// The highest timestamp in the log, in milliseconds since 1970; `None` when it is empty.
+    fn max_timestamp(&self) -> Option<i64> {
+        self.segments
+            .iter()
+            .filter(|segment| segment.size > 0)
+            .map(|segment| segment.index.max_timestamp())
+            .max()
+    }
+
+    /// Brings what was appended to the disk.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        match self.segments.last() {
+            Some(active) => active.file.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses every later append, so that a producer cannot bring the directory back.
+    pub(crate) fn mark_deleted(&mut self) {
+        self.deleted = true;
+    }
+
+    fn segment_for(&mut self, batch_bytes: u64, segment_bytes: u64) -> io::Result<&mut Segment> {
+        let full = self
+            .segments
+            .last()
+            .is_none_or(|active| active.size > 0 && active.size + batch_bytes > segment_bytes);
+        if full {
+            self.flush()?;
+            fs::create_dir_all(&self.directory)?;
+            let segment = Segment::create(&self.directory, self.next_offset)?;
+            self.segments.push(segment);
+        }
+        self.segments
+            .last_mut()
+            .ok_or_else(|| io::Error::other("a log without a segment"))
+    }
+}

@@ -1,0 +1,310 @@
+//! The header of a record batch (magic 2): what the broker reads of it, and the few fields it patches.
+//!
+//! Layout: <https://kafka.apache.org/documentation/#recordbatch>. The checksum covers everything
+//! after itself, so base offset and leader epoch can be written without touching it.
+
+use bytes::Bytes;
+
+/// Bytes before the first record.
+pub(crate) const HEADER_BYTES: usize = 61;
+
+const LENGTH_AT: usize = 8;
+/// `batchLength` counts from after itself.
+const LENGTH_COUNTS_FROM: usize = 12;
+const LEADER_EPOCH_AT: usize = 12;
+const MAGIC_AT: usize = 16;
+const CRC_AT: usize = 17;
+const ATTRIBUTES_AT: usize = 21;
+const LAST_OFFSET_DELTA_AT: usize = 23;
+const BASE_TIMESTAMP_AT: usize = 27;
+const MAX_TIMESTAMP_AT: usize = 35;
+const PRODUCER_ID_AT: usize = 43;
+const PRODUCER_EPOCH_AT: usize = 51;
+const BASE_SEQUENCE_AT: usize = 53;
+const RECORD_COUNT_AT: usize = 57;
+
+const COMPRESSION_MASK: i16 = 0x07;
+const LOG_APPEND_TIME: i16 = 0x08;
+const CONTROL: i16 = 0x20;
+
+/// The epoch of the only leader there ever is.
+pub(crate) const LEADER_EPOCH: i32 = 0;
+
+/// What a batch header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    pub(crate) base_offset: i64,
+    /// Bytes of the whole batch, header included.
+    pub(crate) size: usize,
+    pub(crate) crc: u32,
+    pub(crate) attributes: i16,
+    pub(crate) last_offset_delta: i32,
+    /// Milliseconds since 1970.
+    pub(crate) base_timestamp: i64,
+    /// Milliseconds since 1970.
+    pub(crate) max_timestamp: i64,
+    /// -1 when the producer is not idempotent.
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) base_sequence: i32,
+    pub(crate) record_count: i32,
+}
+
+/// Why bytes are not an acceptable batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BatchError {
+    #[error("{0} bytes are too few for a record batch")]
+    Short(usize),
+    #[error("message format {0} is not supported, only 2 is")]
+    Magic(i8),
+    #[error("batch length {0} is out of range")]
+    Length(i32),
+    #[error("{size} bytes hold a batch of {declared}; one batch a partition is expected")]
+    NotOneBatch { declared: usize, size: usize },
+    #[error("checksum is {actual:#010x}, header says {declared:#010x}")]
+    Checksum { declared: u32, actual: u32 },
+    #[error("{count} records with a last offset delta of {last_offset_delta}")]
+    Count { count: i32, last_offset_delta: i32 },
+    #[error("control batches are written by the broker only")]
+    Control,
+}
+
+impl BatchHeader {
+    /// Reads the header at the start of `bytes`, which may end before the batch does.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, BatchError> {
+        let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+            return Err(BatchError::Short(bytes.len()));
+        };
+        let magic = i8::from_be_bytes(field(header, MAGIC_AT));
+        if magic != 2 {
+            return Err(BatchError::Magic(magic));
+        }
+        let length = i32::from_be_bytes(field(header, LENGTH_AT));
+        let size = usize::try_from(length)
+            .ok()
+            .map(|length| length + LENGTH_COUNTS_FROM)
+            .filter(|size| *size >= HEADER_BYTES)
+            .ok_or(BatchError::Length(length))?;
+        let parsed = Self {
+            base_offset: i64::from_be_bytes(field(header, 0)),
+            size,
+            crc: u32::from_be_bytes(field(header, CRC_AT)),
+            attributes: i16::from_be_bytes(field(header, ATTRIBUTES_AT)),
+            last_offset_delta: i32::from_be_bytes(field(header, LAST_OFFSET_DELTA_AT)),
+            base_timestamp: i64::from_be_bytes(field(header, BASE_TIMESTAMP_AT)),
+            max_timestamp: i64::from_be_bytes(field(header, MAX_TIMESTAMP_AT)),
+            producer_id: i64::from_be_bytes(field(header, PRODUCER_ID_AT)),
+            producer_epoch: i16::from_be_bytes(field(header, PRODUCER_EPOCH_AT)),
+            base_sequence: i32::from_be_bytes(field(header, BASE_SEQUENCE_AT)),
+            record_count: i32::from_be_bytes(field(header, RECORD_COUNT_AT)),
+        };
+        parsed.check_count()?;
+        Ok(parsed)
+    }
+
+    /// Checks that `batch`, which starts with this header, has the checksum the header declares.
+    pub(crate) fn check_crc(&self, batch: &[u8]) -> Result<(), BatchError> {
+        let covered = batch
+            .get(ATTRIBUTES_AT..self.size)
+            .ok_or(BatchError::Short(batch.len()))?;
+        let actual = crc32c::crc32c(covered);
+        if actual == self.crc {
+            Ok(())
+        } else {
+            Err(BatchError::Checksum {
+                declared: self.crc,
+                actual,
+            })
+        }
+    }
+
+    /// The offset after the last record.
+    pub(crate) fn next_offset(&self) -> i64 {
+        self.base_offset + i64::from(self.last_offset_delta) + 1
+    }
+
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.attributes & COMPRESSION_MASK != 0
+    }
+
+    pub(crate) fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
+    }
+
+    pub(crate) fn has_log_append_time(&self) -> bool {
+        self.attributes & LOG_APPEND_TIME != 0
+    }
+
+    fn check_count(&self) -> Result<(), BatchError> {
+        let consistent = self.record_count > 0 && self.last_offset_delta == self.record_count - 1;
+        if consistent {
+            Ok(())
+        } else {
+            Err(BatchError::Count {
+                count: self.record_count,
+                last_offset_delta: self.last_offset_delta,
+            })
+        }
+    }
+}
+
+/// A batch from a producer whose header and checksum were checked, ready to be appended.
+#[derive(Debug, Clone)]
+pub(crate) struct IncomingBatch {
+    pub(crate) header: BatchHeader,
+    bytes: Bytes,
+}
+
+impl IncomingBatch {
+    /// Checks what a producer sent for one partition: exactly one sound data batch.
+    pub(crate) fn check(bytes: Bytes) -> Result<Self, BatchError> {
+        let header = BatchHeader::parse(&bytes)?;
+        if header.size != bytes.len() {
+            return Err(BatchError::NotOneBatch {
+                declared: header.size,
+                size: bytes.len(),
+            });
+        }
+        header.check_crc(&bytes)?;
+        if header.is_control() {
+            return Err(BatchError::Control);
+        }
+        Ok(Self { header, bytes })
+    }
+
+    /// The header as it goes into the log at `base_offset`; `append_time` (milliseconds since 1970)
+    /// replaces the producer's timestamps, which changes the checksum.
+    pub(crate) fn stamped(&self, base_offset: i64, append_time: Option<i64>) -> [u8; HEADER_BYTES] {
+        let mut header = [0; HEADER_BYTES];
+        header.copy_from_slice(&self.bytes[..HEADER_BYTES]);
+        put(&mut header, 0, base_offset.to_be_bytes());
+        put(&mut header, LEADER_EPOCH_AT, LEADER_EPOCH.to_be_bytes());
+        if let Some(now) = append_time {
+            let attributes = self.header.attributes | LOG_APPEND_TIME;
+            put(&mut header, ATTRIBUTES_AT, attributes.to_be_bytes());
+            put(&mut header, MAX_TIMESTAMP_AT, now.to_be_bytes());
+            let crc = crc32c::crc32c(&header[ATTRIBUTES_AT..]);
+            let crc = crc32c::crc32c_append(crc, self.records());
+            put(&mut header, CRC_AT, crc.to_be_bytes());
+        }
+        header
+    }
+
+    /// The bytes after the header.
+    pub(crate) fn records(&self) -> &[u8] {
+        &self.bytes[HEADER_BYTES..]
+    }
+}
+
+fn field<const N: usize>(header: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
+    let mut field = [0; N];
+    field.copy_from_slice(&header[at..at + N]);
+    field
+}
+
+fn put<const N: usize>(header: &mut [u8; HEADER_BYTES], at: usize, value: [u8; N]) {
+    header[at..at + N].copy_from_slice(&value);
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A batch of `count` records of `bytes_each` opaque bytes, as a producer would send it.
+    pub(crate) struct BatchOf {
+        pub(crate) count: i32,
+        pub(crate) timestamp: i64,
+        pub(crate) producer: (i64, i16, i32),
+        pub(crate) body: Vec<u8>,
+    }
+
+    impl Default for BatchOf {
+        fn default() -> Self {
+            Self {
+                count: 1,
+                timestamp: 1_000,
+                producer: (-1, -1, -1),
+                body: vec![7; 40],
+            }
+        }
+    }
+
+    impl BatchOf {
+        pub(crate) fn bytes(&self) -> Bytes {
+            let mut header = [0; HEADER_BYTES];
+            let length = (HEADER_BYTES + self.body.len() - LENGTH_COUNTS_FROM) as i32;
+            put(&mut header, LENGTH_AT, length.to_be_bytes());
+            put(&mut header, MAGIC_AT, 2_i8.to_be_bytes());
+            put(&mut header, LAST_OFFSET_DELTA_AT, (self.count - 1).to_be_bytes());
+            put(&mut header, BASE_TIMESTAMP_AT, self.timestamp.to_be_bytes());
+            put(&mut header, MAX_TIMESTAMP_AT, self.timestamp.to_be_bytes());
+            put(&mut header, PRODUCER_ID_AT, self.producer.0.to_be_bytes());
+            put(&mut header, PRODUCER_EPOCH_AT, self.producer.1.to_be_bytes());
+            put(&mut header, BASE_SEQUENCE_AT, self.producer.2.to_be_bytes());
+            put(&mut header, RECORD_COUNT_AT, self.count.to_be_bytes());
+            let crc = crc32c::crc32c_append(crc32c::crc32c(&header[ATTRIBUTES_AT..]), &self.body);
+            put(&mut header, CRC_AT, crc.to_be_bytes());
+            [&header[..], &self.body[..]].concat().into()
+        }
+
+        pub(crate) fn checked(&self) -> IncomingBatch {
+            IncomingBatch::check(self.bytes()).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_a_checksum_error() {
+        let mut bytes = BatchOf::default().bytes().to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+
+        let refused = IncomingBatch::check(bytes.into()).unwrap_err();
+
+        assert!(matches!(refused, BatchError::Checksum { .. }), "{refused}");
+    }
+
+    #[test]
+    fn base_offset_and_leader_epoch_are_outside_the_checksum() {
+        let batch = BatchOf::default().checked();
+
+        let stored = [&batch.stamped(41, None)[..], batch.records()].concat();
+
+        let header = BatchHeader::parse(&stored).unwrap();
+        assert_eq!(header.base_offset, 41);
+        header.check_crc(&stored).unwrap();
+    }
+
+    #[test]
+    fn log_append_time_replaces_the_timestamp_and_keeps_the_checksum_right() {
+        let batch = BatchOf::default().checked();
+
+        let stored = [&batch.stamped(0, Some(5_000))[..], batch.records()].concat();
+
+        let header = BatchHeader::parse(&stored).unwrap();
+        assert_eq!(header.max_timestamp, 5_000);
+        assert!(header.has_log_append_time());
+        header.check_crc(&stored).unwrap();
+    }
+
+    #[test]
+    fn no_truncation_and_no_claimed_length_panics() {
+        let bytes = BatchOf::default().bytes();
+
+        for end in 0..bytes.len() {
+            assert!(IncomingBatch::check(bytes.slice(..end)).is_err());
+        }
+        for length in [i32::MIN, -1, 0, 48, i32::MAX] {
+            let mut bytes = bytes.to_vec();
+            bytes[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&length.to_be_bytes());
+            assert!(IncomingBatch::check(bytes.into()).is_err());
+        }
+    }
+
+    #[test]
+    fn two_batches_in_one_request_are_refused() {
+        let one = BatchOf::default().bytes();
+
+        let refused = IncomingBatch::check([&one[..], &one[..]].concat().into()).unwrap_err();
+
+        assert!(matches!(refused, BatchError::NotOneBatch { .. }), "{refused}");
+    }
+}

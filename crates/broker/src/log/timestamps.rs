@@ -1,0 +1,171 @@
+//! The offset that belongs to a timestamp: inside an uncompressed batch the exact record, inside a
+//! compressed one the start of the batch, so that a reader may see a few older records but misses none.
+
+use std::io;
+
+use super::PartitionLog;
+use super::batch::{BatchHeader, HEADER_BYTES};
+use super::read::Span;
+
+/// A record found by timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimestampAt {
+    pub(crate) offset: i64,
+    /// Milliseconds since 1970.
+    pub(crate) timestamp: i64,
+}
+
+impl PartitionLog {
+    /// The first record with a timestamp of `timestamp` (milliseconds since 1970) or later.
+    ///
+    /// # Errors
+    ///
+    /// The log cannot be read.
+    pub(crate) fn first_at_or_after(&self, timestamp: i64) -> io::Result<Option<TimestampAt>> {
+        let Some(span) = self.span_of_timestamp(timestamp) else {
+            return Ok(None);
+        };
+        for found in span.headers() {
+            let (position, header) = found?;
+            if header.max_timestamp >= timestamp {
+                return first_in_batch(&span, position, &header, timestamp).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record with the highest timestamp of the log (KIP-734).
+    ///
+    /// # Errors
+    ///
+    /// The log cannot be read.
+    pub(crate) fn latest_by_timestamp(&self) -> io::Result<Option<TimestampAt>> {
+        match self.max_timestamp() {
+            Some(timestamp) => self.first_at_or_after(timestamp),
+            None => Ok(None),
+        }
+    }
+}
+
+fn first_in_batch(
+    span: &Span,
+    position: u64,
+    header: &BatchHeader,
+    timestamp: i64,
+) -> io::Result<TimestampAt> {
+    let start = TimestampAt {
+        offset: header.base_offset,
+        timestamp: if header.has_log_append_time() {
+            header.max_timestamp
+        } else {
+            header.base_timestamp
+        },
+    };
+    if start.timestamp >= timestamp || header.is_compressed() {
+        return Ok(start);
+    }
+    let batch = span.read_at(position, header.size)?;
+    let mut records = &batch[HEADER_BYTES..];
+    while let Some(record) = next_record(&mut records) {
+        let at = header.base_timestamp.saturating_add(record.timestamp_delta);
+        if at >= timestamp {
+            return Ok(TimestampAt {
+                offset: header.base_offset + record.offset_delta,
+                timestamp: at,
+            });
+        }
+    }
+    Ok(start)
+}
+
+struct RecordStart {
+    timestamp_delta: i64,
+    offset_delta: i64,
+}
+
+/// Reads the start of the next record and skips the rest of it; `None` at the end and on nonsense.
+fn next_record(records: &mut &[u8]) -> Option<RecordStart> {
+    let length = usize::try_from(varint(records)?).ok()?;
+    let (mut record, rest) = records.split_at_checked(length)?;
+    *records = rest;
+    let (_attributes, after) = record.split_first()?;
+    record = after;
+    Some(RecordStart {
+        timestamp_delta: varint(&mut record)?,
+        offset_delta: varint(&mut record)?,
+    })
+}
+
+/// A zigzag variable-length integer, as Protocol Buffers have them.
+fn varint(bytes: &mut &[u8]) -> Option<i64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Append;
+    use super::super::batch::tests::BatchOf;
+    use super::*;
+
+    fn log_of(timestamps: &[i64]) -> (tempfile::TempDir, PartitionLog) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = PartitionLog::open(directory.path().join("0")).unwrap();
+        let how = Append {
+            segment_bytes: 500,
+            append_time: None,
+        };
+        for timestamp in timestamps {
+            let batch = BatchOf {
+                timestamp: *timestamp,
+                ..BatchOf::default()
+            };
+            log.append(&batch.checked(), &how).unwrap();
+        }
+        (directory, log)
+    }
+
+    #[test]
+    fn the_first_record_at_or_after_a_timestamp_is_found_across_segments() {
+        let timestamps: Vec<i64> = (0..50).map(|n| n * 100).collect();
+        let (_directory, log) = log_of(&timestamps);
+
+        for (timestamp, offset) in [(0, 0), (1, 1), (100, 1), (2_450, 25), (4_900, 49)] {
+            let found = log.first_at_or_after(timestamp).unwrap().unwrap();
+            assert_eq!(found.offset, offset, "first at or after {timestamp}");
+        }
+        assert_eq!(log.first_at_or_after(4_901).unwrap(), None);
+    }
+
+    #[test]
+    fn unsorted_timestamps_hide_nothing() {
+        let (_directory, log) = log_of(&[500, 100, 900, 200]);
+
+        assert_eq!(log.first_at_or_after(600).unwrap().unwrap().offset, 2);
+        assert_eq!(log.latest_by_timestamp().unwrap().unwrap().offset, 2);
+    }
+
+    #[test]
+    fn an_empty_log_has_no_timestamps() {
+        let (_directory, log) = log_of(&[]);
+
+        assert_eq!(log.first_at_or_after(0).unwrap(), None);
+        assert_eq!(log.latest_by_timestamp().unwrap(), None);
+    }
+
+    #[test]
+    fn varints_of_nonsense_end_instead_of_panicking() {
+        assert_eq!(varint(&mut &[0xff; 20][..]), None);
+        assert_eq!(varint(&mut &[][..]), None);
+        assert_eq!(varint(&mut &[0x01][..]), Some(-1));
+        assert_eq!(varint(&mut &[0x80, 0x01][..]), Some(64));
+    }
+}

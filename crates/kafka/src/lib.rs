@@ -1,0 +1,1 @@
+//! Kafka through rdkafka: consume, publish, administer. The only crate that imports rdkafka.

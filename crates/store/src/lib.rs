@@ -1,0 +1,1 @@
+//! Inbox and outbox on SQL: one text for SQLite and PostgreSQL.

@@ -1,0 +1,1 @@
+//! Test support: brokers to test on, an in-memory log and store with faults, a history checker.

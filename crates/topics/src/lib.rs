@@ -1,0 +1,1 @@
+//! Declarative topics: specification, plan, apply; JSON Schemas.

@@ -1,0 +1,130 @@
+//! What a handler's error asks the runtime to do next.
+
+use std::any::type_name;
+use std::error::Error;
+use std::fmt;
+
+use longshore_event::ErrorKind;
+
+/// An error with a decision: try again, or give up on this message.
+///
+/// Every [`std::error::Error`] turns into a transient failure with `?`. It is no `Error` itself, since that would
+/// take the `?` away.
+pub struct Failure {
+    kind: ErrorKind,
+    error_type: &'static str,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    /// Trying again may help: a time-out, a lock, a service that is down.
+    pub fn transient<E: Into<Box<dyn Error + Send + Sync>>>(error: E) -> Self {
+        Self::new(ErrorKind::Transient, error)
+    }
+
+    /// Trying again cannot help: the message goes to the dead-letter topic at once.
+    pub fn permanent<E: Into<Box<dyn Error + Send + Sync>>>(error: E) -> Self {
+        Self::new(ErrorKind::Permanent, error)
+    }
+
+    /// What it asks for.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The error's type, without its path.
+    pub fn error_type(&self) -> &'static str {
+        self.error_type
+    }
+
+    /// The error and its causes, from the outermost, joined by `: `.
+    pub fn message(&self) -> String {
+        chain(self.source.as_ref())
+    }
+
+    pub(crate) fn undecodable(error: longshore_event::DecodeError) -> Self {
+        Self {
+            kind: ErrorKind::Undecodable,
+            error_type: error.name(),
+            source: error.into(),
+        }
+    }
+
+    fn new<E: Into<Box<dyn Error + Send + Sync>>>(kind: ErrorKind, error: E) -> Self {
+        Self {
+            kind,
+            error_type: short_name(type_name::<E>()),
+            source: error.into(),
+        }
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::transient(error)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failure: {}", self.kind.as_str(), self.message())
+    }
+}
+
+/// Decides at the `?`: `.permanent()?`.
+pub trait FailureExt<T> {
+    /// Makes the error a permanent failure.
+    ///
+    /// # Errors
+    /// As the result it is called on.
+    fn permanent(self) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Box<dyn Error + Send + Sync>>> FailureExt<T> for Result<T, E> {
+    fn permanent(self) -> Result<T, Failure> {
+        self.map_err(Failure::permanent)
+    }
+}
+
+/// An error and its causes, from the outermost, joined by `: `.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message = format!("{message}: {error}");
+        cause = error.source();
+    }
+    message
+}
+
+/// `a::b::C<d::E>` as `C`; a plain string as `Error`.
+fn short_name(name: &'static str) -> &'static str {
+    let path = name.split('<').next().unwrap_or(name);
+    match path.rsplit("::").next().unwrap_or(path) {
+        "&str" | "String" => "Error",
+        last => last,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<u8, Failure> {
+        Ok(text.parse::<u8>()?)
+    }
+
+    #[test]
+    fn a_question_mark_makes_a_transient_failure_that_knows_its_type() {
+        let failure = parse("x").expect_err("no number");
+        assert_eq!(failure.kind(), ErrorKind::Transient);
+        assert_eq!(failure.error_type(), "ParseIntError");
+    }
+
+    #[test]
+    fn a_permanent_failure_says_so() {
+        let failure = "x".parse::<u8>().permanent().expect_err("no number");
+        assert_eq!(failure.kind(), ErrorKind::Permanent);
+        assert_eq!(Failure::permanent("no").error_type(), "Error");
+    }
+}

@@ -1,0 +1,116 @@
+//! What the author of a worker writes: one async function from an event to decisions.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use longshore_event::{Cause, Envelope, Event, OutgoingRecord, Payload, derived_id, encode};
+use uuid::Uuid;
+
+use crate::{Failure, Statement};
+
+/// Business logic for one kind of message.
+///
+/// # Contract
+/// - The runtime calls `handle` for one message of a key at a time, in log order; messages of different keys are
+///   handled concurrently, all on one task. Blocking work belongs in [`tokio::task::spawn_blocking`].
+/// - No transaction is open meanwhile, so calling other services is fine. Such a call must be idempotent: after a
+///   crash, and after a transient failure, the message is handled again. [`Context::idempotency_key`] is made for it.
+/// - Decisions are left in the [`Context`] and take effect together, once, if `handle` returns `Ok`. After an `Err`
+///   they are thrown away.
+/// - The future is dropped when its time limit is over, or when its partition moves to another worker and the time
+///   to finish is over. A panic is a transient failure.
+pub trait Handler: Send + Sync + 'static {
+    /// What it takes: an [`Event`] or an enum of several.
+    type Payload: Payload;
+
+    /// The name in dead letters, logs and metrics.
+    const NAME: &'static str;
+
+    /// Handles one message.
+    ///
+    /// # Errors
+    /// [`Failure`] says what to do next; any error raised with `?` is transient and tried again.
+    fn handle(
+        &self,
+        message: &Envelope<Self::Payload>,
+        context: &mut Context<'_, Self::Payload>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// What one run of a handler may ask, and where it leaves its decisions.
+#[derive(Debug)]
+pub struct Context<'a, P> {
+    envelope: &'a Envelope<P>,
+    group: &'a Arc<str>,
+    attempt: u32,
+    now: Timestamp,
+    pub(crate) writes: Vec<Statement>,
+    pub(crate) outgoing: Vec<(Uuid, OutgoingRecord)>,
+}
+
+impl<'a, P: Payload> Context<'a, P> {
+    /// A context by hand, to call a handler directly in a test.
+    pub fn new(
+        envelope: &'a Envelope<P>,
+        group: &'a Arc<str>,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            envelope,
+            group,
+            attempt,
+            now,
+            writes: Vec::new(),
+            outgoing: Vec::new(),
+        }
+    }
+
+    /// How often this message has been handed to the handler, counting this time: from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The runtime's clock, UTC.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// A key for a call to another service that is the same each time this message is handled, and different for
+    /// every other message, group and `purpose`.
+    pub fn idempotency_key(&self, purpose: &str) -> String {
+        let identity = self.envelope.identity();
+        format!("{purpose}-{}", derived_id(self.group, identity, usize::MAX))
+    }
+
+    /// Publishes a follow-on event, caused by this message, when it commits.
+    ///
+    /// # Errors
+    /// A permanent [`Failure`] if the event does not serialise.
+    pub fn publish<E: Event>(&mut self, event: &E) -> Result<(), Failure> {
+        let cause = Cause {
+            envelope: self.envelope,
+            group: self.group,
+            ordinal: self.outgoing.len(),
+        };
+        let id = derived_id(self.group, self.envelope.identity(), cause.ordinal);
+        let record = encode(event, &cause, self.now).map_err(Failure::permanent)?;
+        self.outgoing.push((id, record));
+        Ok(())
+    }
+
+    /// Runs a statement in the transaction in which this message commits. See [`sql`](crate::sql).
+    pub fn write(&mut self, statement: Statement) {
+        self.writes.push(statement);
+    }
+
+    /// The statements left so far, in order.
+    pub fn writes(&self) -> &[Statement] {
+        &self.writes
+    }
+
+    /// The follow-on records left so far, in order.
+    pub fn published(&self) -> impl Iterator<Item = &OutgoingRecord> {
+        self.outgoing.iter().map(|(_, record)| record)
+    }
+}

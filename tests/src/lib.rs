@@ -1,0 +1,1 @@
+//! End-to-end tests: one package, one binary, a table of contents.

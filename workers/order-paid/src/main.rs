@@ -1,0 +1,3 @@
+//! The worker of `order.paid`.
+
+fn main() {}

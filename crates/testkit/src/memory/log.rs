@@ -1,0 +1,218 @@
+//! Topics in memory: partitions that grow, read by offset.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use longshore_event::{
+    Event, Identity, NextOffset, Offset, OutgoingRecord, Record, TopicPartition, encode_new,
+};
+use tokio::sync::watch;
+
+use super::{lock, partition_of_key};
+
+/// Topics with partitions of records. Clones share them.
+///
+/// Its clock is a counter: the n-th record of the whole log is stamped n milliseconds after the epoch, so that a
+/// record's timestamp says where it stands among all records, and two runs give the same bytes.
+#[derive(Clone, Debug)]
+pub struct MemoryLog {
+    topics: Arc<Mutex<Topics>>,
+    grown: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Topics {
+    by_name: BTreeMap<Arc<str>, Vec<Vec<Record>>>,
+    records: i64,
+    unkeyed: usize,
+}
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryLog {
+    /// No topics yet.
+    pub fn new() -> Self {
+        Self {
+            topics: Arc::default(),
+            grown: watch::Sender::new(()),
+        }
+    }
+
+    /// The same log with one more topic.
+    #[must_use]
+    pub fn with_topic(self, topic: &str, partitions: i32) -> Self {
+        self.create_topic(topic, partitions);
+        self
+    }
+
+    /// Creates a topic, or does nothing if it is there.
+    pub fn create_topic(&self, topic: &str, partitions: i32) {
+        let partitions = (0..partitions).map(|_| Vec::new()).collect();
+        lock(&self.topics)
+            .by_name
+            .entry(topic.into())
+            .or_insert(partitions);
+        self.grown.send_replace(());
+    }
+
+    /// Appends a record to the partition of its key (murmur2), or to the partitions in turn if it has none. `None` if
+    /// the topic does not exist.
+    pub fn append(&self, record: OutgoingRecord) -> Option<Record> {
+        let appended = lock(&self.topics).append(record);
+        self.grown.send_replace(());
+        appended
+    }
+
+    /// Appends an event that nothing caused, with `id` as its `ce_id` and `test` as its source.
+    ///
+    /// # Panics
+    /// If the event does not serialise or its topic does not exist.
+    pub fn produce<E: Event>(&self, id: &str, event: &E) -> Record {
+        let identity = Identity {
+            source: "test".into(),
+            id: id.into(),
+        };
+        let record = encode_new(event, &identity, None, Timestamp::UNIX_EPOCH)
+            .expect("a test's event serialises");
+        self.append(record)
+            .unwrap_or_else(|| panic!("topic {} does not exist; call create_topic", E::TOPIC))
+    }
+
+    /// The partitions of a topic; none if it does not exist.
+    pub fn partitions(&self, topic: &str) -> Vec<TopicPartition> {
+        let topics = lock(&self.topics);
+        let Some((name, partitions)) = topics.by_name.get_key_value(topic) else {
+            return Vec::new();
+        };
+        (0..partitions.len())
+            .map(|partition| TopicPartition::new(name.clone(), partition as i32))
+            .collect()
+    }
+
+    /// All records of a topic in the order in which they were appended.
+    pub fn records(&self, topic: &str) -> Vec<Record> {
+        let topics = lock(&self.topics);
+        let partitions = topics.by_name.get(topic);
+        let mut records: Vec<Record> = partitions
+            .into_iter()
+            .flatten()
+            .flatten()
+            .cloned()
+            .collect();
+        records.sort_by_key(|record| record.timestamp);
+        records
+    }
+
+    /// At most `limit` records of a partition, from `from` on.
+    pub fn read(&self, partition: &TopicPartition, from: NextOffset, limit: usize) -> Vec<Record> {
+        let topics = lock(&self.topics);
+        let records = topics.partition(partition);
+        let start = usize::try_from(from.0).unwrap_or(0).min(records.len());
+        let end = records.len().min(start.saturating_add(limit));
+        records[start..end].to_vec()
+    }
+
+    /// The offset that the next record of a partition gets.
+    pub fn end(&self, partition: &TopicPartition) -> NextOffset {
+        NextOffset(lock(&self.topics).partition(partition).len() as i64)
+    }
+
+    /// Waits until `condition` holds; it is asked again whenever the log grows. Bound it with
+    /// [`tokio::time::timeout`].
+    pub async fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) {
+        let mut grown = self.subscribe();
+        while !condition(self) {
+            // Cannot fail: `self` holds the sender.
+            if grown.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<()> {
+        self.grown.subscribe()
+    }
+}
+
+impl Topics {
+    fn partition(&self, partition: &TopicPartition) -> &[Record] {
+        self.by_name
+            .get(&partition.topic)
+            .and_then(|partitions| partitions.get(usize::try_from(partition.partition).ok()?))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    fn append(&mut self, record: OutgoingRecord) -> Option<Record> {
+        let (name, partitions) = self.by_name.get_key_value(&record.topic)?;
+        let number = match &record.key {
+            Some(key) => partition_of_key(key, partitions.len() as i32),
+            None => {
+                self.unkeyed += 1;
+                (self.unkeyed % partitions.len()) as i32
+            }
+        };
+        let name = name.clone();
+        let partition = &mut self.by_name.get_mut(&name)?[number as usize];
+        self.records += 1;
+        let appended = Record {
+            partition: TopicPartition::new(name, number),
+            offset: Offset(partition.len() as i64),
+            timestamp: Timestamp::from_millisecond(self.records).ok(),
+            key: record.key,
+            value: record.value,
+            headers: record.headers,
+        };
+        partition.push(appended.clone());
+        Some(appended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Note;
+
+    #[test]
+    fn records_of_a_key_share_a_partition_and_count_up() {
+        let log = MemoryLog::new().with_topic("notes", 4);
+
+        let first = log.produce("1", &Note::new("a", "x"));
+        log.produce("2", &Note::new("b", "y"));
+        let second = log.produce("3", &Note::new("a", "z"));
+
+        assert_eq!(first.partition, second.partition);
+        assert!(first.offset < second.offset);
+        assert_eq!(log.records("notes").len(), 3);
+        assert_eq!(log.end(&second.partition), second.offset.next());
+        assert_eq!(
+            log.read(&second.partition, second.offset.next(), 9),
+            Vec::new()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiting_test_is_woken_by_an_append() {
+        let log = MemoryLog::new().with_topic("notes", 1);
+        let waiting = tokio::spawn({
+            let log = log.clone();
+            async move { log.wait_until(|log| log.records("notes").len() == 2).await }
+        });
+        tokio::task::yield_now().await;
+
+        log.produce("1", &Note::new("a", "x"));
+        log.produce("2", &Note::new("a", "y"));
+
+        waiting.await.expect("woken");
+    }
+
+    #[test]
+    fn a_record_for_a_missing_topic_is_not_taken() {
+        let log = MemoryLog::new();
+        assert_eq!(log.append(Note::new("a", "x").outgoing("1")), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! Statements of handlers and tests, outside of any commit: a ledger, a look at the state.
+
+use longshore_worker::{Statement, StoreError};
+use sqlx::any::AnyRow;
+use sqlx::{Decode, Row as _, Type};
+
+use crate::SqlStore;
+use crate::bind::query;
+
+impl SqlStore {
+    /// Runs a statement in a transaction of its own and returns how many rows it changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] or [`StoreError::Unavailable`]; after the latter it may have taken effect.
+    pub async fn execute(&self, statement: &Statement) -> Result<u64, StoreError> {
+        self.within(async {
+            let mut connection = self.writing().await?;
+            let done = query(statement).execute(&mut *connection).await;
+            let done =
+                done.map_err(|error| self.inner.database.statement_error(statement, error))?;
+            Ok(done.rows_affected())
+        })
+        .await
+    }
+
+    /// Runs a query and returns all of its rows. It sees what was committed before it began. Use
+    /// [`execute`](Self::execute) to change anything: on SQLite, queries run on connections that cannot write.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] or [`StoreError::Unavailable`].
+    pub async fn fetch(&self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
+        self.within(async {
+            let mut connection = self.reading().await?;
+            let rows = query(statement).fetch_all(&mut *connection).await;
+            let rows =
+                rows.map_err(|error| self.inner.database.statement_error(statement, error))?;
+            Ok(rows.into_iter().map(Row).collect())
+        })
+        .await
+    }
+
+    /// As [`fetch`](Self::fetch), the first row alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] or [`StoreError::Unavailable`].
+    pub async fn fetch_optional(&self, statement: &Statement) -> Result<Option<Row>, StoreError> {
+        Ok(self.fetch(statement).await?.into_iter().next())
+    }
+
+    pub(crate) async fn ask(&self) -> Result<(), StoreError> {
+        let mut connection = self.writing().await?;
+        sqlx::query("select 1")
+            .execute(&mut *connection)
+            .await
+            .map(drop)
+            .map_err(|error| StoreError::Unavailable(error.into()))
+    }
+}
+
+/// One row of a query. Columns are counted from zero.
+pub struct Row(pub(crate) AnyRow);
+
+impl Row {
+    /// A column of any integer type; `None` is null.
+    ///
+    /// # Panics
+    /// If there is no such column or it is no integer: the query and its reader do not belong together.
+    pub fn integer(&self, column: usize) -> Option<i64> {
+        self.get(column)
+    }
+
+    /// A `double precision` column; `None` is null.
+    ///
+    /// # Panics
+    /// If there is no such column or it is no floating-point number.
+    pub fn real(&self, column: usize) -> Option<f64> {
+        self.get(column)
+    }
+
+    /// A `text` column; `None` is null.
+    ///
+    /// # Panics
+    /// If there is no such column or it is no text.
+    pub fn text(&self, column: usize) -> Option<&str> {
+        self.get(column)
+    }
+
+    /// A `bytea` column; `None` is null.
+    ///
+    /// # Panics
+    /// If there is no such column or it is no bytes.
+    pub fn bytes(&self, column: usize) -> Option<&[u8]> {
+        self.get(column)
+    }
+
+    fn get<'r, T>(&'r self, column: usize) -> Option<T>
+    where
+        T: Decode<'r, sqlx::Any> + Type<sqlx::Any>,
+    {
+        match self.0.try_get::<Option<T>, _>(column) {
+            Ok(value) => value,
+            Err(error) => {
+                panic!("column {column} of a query is not what its reader expects: {error}")
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.0.values.iter().map(|value| &value.kind))
+            .finish()
+    }
+}

@@ -1,0 +1,157 @@
+//! The outbox: records that are committed but not yet acknowledged by the broker.
+
+use std::error::Error;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use longshore_event::{Headers, OutgoingRecord, TopicPartition};
+use longshore_worker::{OutboxRow, StoreError};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, Row as _};
+use uuid::Uuid;
+
+use crate::SqlStore;
+use crate::text::{BySize, MAX_ROWS, tuples};
+
+const COLUMNS: &str = "id, sequence, source_topic, source_partition, topic, key, value, headers";
+
+static ALL: LazyLock<String> = LazyLock::new(|| {
+    format!("select {COLUMNS} from outbox where sequence > $1 order by sequence limit $2")
+});
+
+static OF_PARTITIONS: LazyLock<BySize> = LazyLock::new(|| {
+    BySize::new(|rows| {
+        let wanted = tuples(rows, 2, 2, |_, first| format!("(${first}, ${})", first + 1));
+        format!(
+            "select {COLUMNS} from outbox where sequence > $1 \
+             and (source_topic, source_partition) in (values {wanted}) order by sequence limit $2"
+        )
+    })
+});
+
+static INSERT: LazyLock<BySize> = LazyLock::new(|| {
+    BySize::new(|rows| {
+        let values = tuples(rows, 8, 1, |_, first| {
+            let own: Vec<String> = (first..first + 8).map(|n| format!("${n}")).collect();
+            format!("({}, $1)", own.join(", "))
+        });
+        format!("insert into outbox ({COLUMNS}, created_at) values {values} on conflict do nothing")
+    })
+});
+
+static DELETE: LazyLock<BySize> = LazyLock::new(|| {
+    BySize::new(|rows| {
+        let ids = tuples(rows, 1, 0, |_, first| format!("${first}"));
+        format!("delete from outbox where id in ({ids})")
+    })
+});
+
+impl SqlStore {
+    pub(crate) async fn read_outbox(
+        &self,
+        partitions: Option<&[TopicPartition]>,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        // Sequences are counted upwards from zero or above.
+        let after = after.unwrap_or(i64::MIN);
+        let Some(partitions) = partitions else {
+            return self
+                .read(sqlx::query(ALL.as_str()).bind(after).bind(limit as i64))
+                .await;
+        };
+        let mut rows = Vec::new();
+        // The first of each chunk, put together, hold the first of all.
+        for chunk in partitions.chunks(MAX_ROWS) {
+            let (text, size) = OF_PARTITIONS.holding(chunk.len());
+            let mut query = sqlx::query(text).bind(after).bind(limit as i64);
+            for partition in chunk.iter().chain(std::iter::repeat(&chunk[0])).take(size) {
+                query = query
+                    .bind(&*partition.topic)
+                    .bind(i64::from(partition.partition));
+            }
+            rows.extend(self.read(query).await?);
+        }
+        rows.sort_by_key(|row| row.sequence);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    pub(crate) async fn delete_from_outbox(&self, rows: &[Uuid]) -> Result<(), StoreError> {
+        let mut connection = self.writing().await?;
+        for chunk in rows.chunks(MAX_ROWS) {
+            let (text, size) = DELETE.holding(chunk.len());
+            let mut query = sqlx::query(text);
+            for id in chunk.iter().chain(std::iter::repeat(&chunk[0])).take(size) {
+                query = query.bind(&id.as_bytes()[..]);
+            }
+            query.execute(&mut *connection).await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        query: Query<'_, Any, AnyArguments>,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        let mut connection = self.reading().await?;
+        let rows = query
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(unavailable)?;
+        rows.iter()
+            .map(|row| outbox_row(row).map_err(StoreError::Unavailable))
+            .collect()
+    }
+}
+
+/// Adds rows to the outbox of the transaction that `connection` is in. A row whose id is there already is the same
+/// row, from a message whose inbox row was pruned before its outbox row was sent.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    rows: &[&OutboxRow],
+    now: i64,
+) -> Result<(), (&'static str, sqlx::Error)> {
+    for (text, rows) in INSERT.split(rows) {
+        let mut query = sqlx::query(text).bind(now);
+        for row in rows {
+            query = query
+                .bind(&row.id.as_bytes()[..])
+                .bind(row.sequence)
+                .bind(&*row.source.topic)
+                .bind(i64::from(row.source.partition))
+                .bind(&*row.record.topic)
+                .bind(row.record.key.as_deref())
+                .bind(row.record.value.as_deref())
+                .bind(row.record.headers.to_bytes());
+        }
+        query
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| (text, error))?;
+    }
+    Ok(())
+}
+
+fn outbox_row(row: &AnyRow) -> Result<OutboxRow, Box<dyn Error + Send + Sync>> {
+    let bytes = |column: usize| -> sqlx::Result<Option<Bytes>> {
+        Ok(row.try_get::<Option<Vec<u8>>, _>(column)?.map(Bytes::from))
+    };
+    let partition: i64 = row.try_get(3)?;
+    Ok(OutboxRow {
+        id: Uuid::from_slice(row.try_get(0)?)?,
+        sequence: row.try_get(1)?,
+        source: TopicPartition::new(row.try_get::<&str, _>(2)?, i32::try_from(partition)?),
+        record: OutgoingRecord {
+            topic: row.try_get::<&str, _>(4)?.into(),
+            key: bytes(5)?,
+            value: bytes(6)?,
+            headers: Headers::from_bytes(row.try_get(7)?)?,
+        },
+    })
+}
+
+fn unavailable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable(error.into())
+}

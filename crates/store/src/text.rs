@@ -1,0 +1,77 @@
+//! Texts of statements over many rows. They come in a few sizes, so that a database prepares each once and keeps it.
+
+/// Sizes are the powers of two up to 256 rows: any number of rows takes at most eight statements more than it must,
+/// and ten columns stay below SQLite's 32,766 and PostgreSQL's 65,535 parameters a statement.
+const SIZES: usize = 9;
+
+/// Rows of the largest size.
+pub(crate) const MAX_ROWS: usize = 1 << (SIZES - 1);
+
+/// One statement in all sizes.
+pub(crate) struct BySize([String; SIZES]);
+
+impl BySize {
+    /// `text` makes the statement for a number of rows.
+    pub(crate) fn new(text: impl Fn(usize) -> String) -> Self {
+        Self(std::array::from_fn(|power| text(1 << power)))
+    }
+
+    /// Splits the items into the largest sizes that are full, each with its text.
+    pub(crate) fn split<'a, T>(
+        &'static self,
+        mut items: &'a [T],
+    ) -> impl Iterator<Item = (&'static str, &'a [T])> {
+        std::iter::from_fn(move || {
+            let power = items.len().checked_ilog2()?.min(SIZES as u32 - 1) as usize;
+            let (chunk, rest) = items.split_at(1 << power);
+            items = rest;
+            Some((self.0[power].as_str(), chunk))
+        })
+    }
+
+    /// The smallest size that holds `rows`, up to [`MAX_ROWS`], and its text. The caller fills it up by repeating a
+    /// row, which is fine where rows are looked for and wrong where they are made.
+    pub(crate) fn holding(&'static self, rows: usize) -> (&'static str, usize) {
+        let size = rows.clamp(1, MAX_ROWS).next_power_of_two();
+        (self.0[size.ilog2() as usize].as_str(), size)
+    }
+}
+
+/// `(a, b), (c, d)`: one tuple a row, made by `row` from the number of its first own parameter. `shared` parameters
+/// come before, the same for all rows.
+pub(crate) fn tuples(
+    rows: usize,
+    columns: usize,
+    shared: usize,
+    row: impl Fn(usize, usize) -> String,
+) -> String {
+    let tuples: Vec<String> = (0..rows)
+        .map(|index| row(index, shared + 1 + index * columns))
+        .collect();
+    tuples.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::LazyLock;
+
+    static COUNT: LazyLock<BySize> = LazyLock::new(|| BySize::new(|rows| rows.to_string()));
+
+    #[test]
+    fn items_are_split_into_full_sizes() {
+        let items = [(); 500 + 256];
+        let sizes: Vec<_> = COUNT.split(&items).map(|(text, _)| text).collect();
+        assert_eq!(sizes, ["256", "256", "128", "64", "32", "16", "4"]);
+        let lengths = COUNT.split(&items).map(|(_, chunk)| chunk.len());
+        assert_eq!(lengths.sum::<usize>(), items.len());
+        assert_eq!(COUNT.split::<()>(&[]).count(), 0);
+    }
+
+    #[test]
+    fn what_is_looked_for_takes_the_next_size_up() {
+        assert_eq!(COUNT.holding(1), ("1", 1));
+        assert_eq!(COUNT.holding(5), ("8", 8));
+        assert_eq!(COUNT.holding(256), ("256", 256));
+    }
+}

@@ -50,9 +50,9 @@ impl<P> Envelope<P> {
         &self.record
     }
 
-    /// Takes the record back out.
-    pub fn into_record(self) -> Record {
-        self.record
+    /// Takes the record and the identity back out.
+    pub fn into_parts(self) -> (Record, Identity) {
+        (self.record, self.identity)
     }
 
     /// Shared by all events of one business transaction; the message's own id if it brings none.

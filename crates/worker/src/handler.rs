@@ -17,8 +17,8 @@ use crate::{Failure, Statement};
 ///   crash, and after a transient failure, the message is handled again. [`Context::idempotency_key`] is made for it.
 /// - Decisions are left in the [`Context`] and take effect together, once, if `handle` returns `Ok`. After an `Err`
 ///   they are thrown away.
-/// - The future is dropped when its time limit is over, or when its partition moves to another worker and the time
-///   to finish is over. A panic is a transient failure.
+/// - The future is dropped when its time limit is over, which is a transient failure, as a panic is. When its
+///   partition moves to another worker and the time to finish is over, it may run on, but its decisions are thrown away.
 pub trait Handler: Send + Sync + 'static {
     /// What it takes: an [`Event`] or an enum of several.
     type Payload: Payload;
@@ -44,8 +44,8 @@ pub struct Context<'a, P> {
     group: &'a Arc<str>,
     attempt: u32,
     now: Timestamp,
-    pub(crate) writes: Vec<Statement>,
-    pub(crate) outgoing: Vec<(Uuid, OutgoingRecord)>,
+    writes: Vec<Statement>,
+    outgoing: Vec<(Uuid, OutgoingRecord)>,
 }
 
 impl<'a, P: Payload> Context<'a, P> {
@@ -112,5 +112,8 @@ impl<'a, P: Payload> Context<'a, P> {
     /// The follow-on records left so far, in order.
     pub fn published(&self) -> impl Iterator<Item = &OutgoingRecord> {
         self.outgoing.iter().map(|(_, record)| record)
+    }
+    pub(crate) fn into_effects(self) -> (Vec<Statement>, Vec<(Uuid, OutgoingRecord)>) {
+        (self.writes, self.outgoing)
     }
 }

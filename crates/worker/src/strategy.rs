@@ -39,9 +39,9 @@ pub trait CommitStrategy: Send + Sync + 'static {
     /// [`Refused`] gives the batch back, with what to do about it.
     fn commit(&self, batch: Vec<Finished>) -> impl Future<Output = Result<(), Refused>> + Send;
 
-    /// Waits until what was committed is published. The run loop bounds the wait; what is left over then is published
-    /// by the next owner.
-    fn flush(&self) -> impl Future<Output = ()> + Send;
+    /// Lets partitions go: returns when what was committed of them is published. The run loop bounds the wait; what is
+    /// left over then is published by the next owner.
+    fn hand_over(&self, partitions: &[TopicPartition]) -> impl Future<Output = ()> + Send;
 }
 
 /// A batch of which nothing took effect.

@@ -1,0 +1,184 @@
+//! The partitions that are this worker's, each with its watermark and what it has outstanding.
+
+use std::collections::HashMap;
+
+use longshore_event::{NextOffset, Record, TopicPartition};
+
+use crate::Metrics;
+use crate::metrics::TopicMetrics;
+use crate::watermark::{Ticket, Watermark};
+
+/// One stay of a partition with this worker. If it comes back it is another assignment, so that what was left of the
+/// first stay cannot be taken for the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AssignmentId(usize);
+
+/// Where a message belongs: its assignment, and its record there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) assignment: AssignmentId,
+    ticket: Ticket,
+}
+
+#[derive(Debug)]
+struct Assignment {
+    partition: TopicPartition,
+    watermark: Watermark,
+    /// Messages that are neither finished nor dropped.
+    outstanding: usize,
+    /// About to move: nothing more of it is started.
+    leaving: bool,
+    /// What was last handed to the source.
+    committed: Option<NextOffset>,
+    metrics: TopicMetrics,
+}
+
+#[derive(Debug)]
+pub(crate) struct Assignments {
+    /// By [`AssignmentId`]; ids are never used again, and a past assignment costs one empty pointer.
+    all: Vec<Option<Box<Assignment>>>,
+    held: HashMap<TopicPartition, AssignmentId>,
+    metrics: Metrics,
+}
+
+impl Assignments {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        Self {
+            all: Vec::new(),
+            held: HashMap::new(),
+            metrics,
+        }
+    }
+
+    pub(crate) fn add(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            let assignment = Assignment {
+                partition: partition.clone(),
+                watermark: Watermark::default(),
+                outstanding: 0,
+                leaving: false,
+                committed: None,
+                metrics: self.metrics.of_topic(&partition.topic),
+            };
+            let id = AssignmentId(self.all.len());
+            self.all.push(Some(Box::new(assignment)));
+            if let Some(previous) = self.held.insert(partition.clone(), id) {
+                self.all[previous.0] = None;
+            }
+        }
+    }
+
+    /// Partitions that have moved on. What is still in flight of them no longer has a place.
+    pub(crate) fn remove(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            if let Some(id) = self.held.remove(partition) {
+                self.all[id.0] = None;
+                self.metrics.let_go(partition);
+            }
+        }
+    }
+
+    /// From now on nothing more of these partitions is started.
+    pub(crate) fn leave(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            if let Some(assignment) = self.of_partition(partition) {
+                assignment.leaving = true;
+            }
+        }
+    }
+
+    /// Gives a record its place; `None` if its partition is not here or about to move.
+    pub(crate) fn track(&mut self, record: &Record) -> Option<Place> {
+        let id = *self.held.get(&record.partition)?;
+        let assignment = self.all[id.0].as_mut().filter(|held| !held.leaving)?;
+        assignment.metrics.consumed.inc();
+        assignment.outstanding += 1;
+        Some(Place {
+            assignment: id,
+            ticket: assignment.watermark.track(record.offset),
+        })
+    }
+
+    /// Whether a message of this place may still take effect.
+    pub(crate) fn holds(&self, place: Place) -> bool {
+        self.all[place.assignment.0].is_some()
+    }
+
+    /// Whether a message of this place may still be started.
+    pub(crate) fn may_start(&self, place: Place) -> bool {
+        self.all[place.assignment.0]
+            .as_ref()
+            .is_some_and(|assignment| !assignment.leaving)
+    }
+
+    pub(crate) fn metrics(&self, place: Place) -> Option<&TopicMetrics> {
+        let assignment = self.all[place.assignment.0].as_ref()?;
+        Some(&assignment.metrics)
+    }
+
+    /// The message is finished: it no longer holds the watermark back.
+    pub(crate) fn finish(&mut self, place: Place) {
+        if let Some(assignment) = &mut self.all[place.assignment.0] {
+            assignment.outstanding -= 1;
+            assignment.watermark.finish(place.ticket);
+        }
+    }
+
+    /// The message is left to the next owner: it holds the watermark back for good.
+    pub(crate) fn abandon(&mut self, place: Place) {
+        if let Some(assignment) = &mut self.all[place.assignment.0] {
+            assignment.outstanding -= 1;
+        }
+    }
+
+    pub(crate) fn outstanding(&mut self, partitions: &[TopicPartition]) -> usize {
+        let mut outstanding = 0;
+        for partition in partitions {
+            if let Some(assignment) = self.of_partition(partition) {
+                outstanding += assignment.outstanding;
+            }
+        }
+        outstanding
+    }
+
+    pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
+        let mut partitions: Vec<_> = self.held.keys().cloned().collect();
+        partitions.sort();
+        partitions
+    }
+
+    /// The watermarks of these partitions, where anything was finished.
+    pub(crate) fn watermarks(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Vec<(TopicPartition, NextOffset)> {
+        partitions
+            .iter()
+            .filter_map(|partition| {
+                let next = self.of_partition(partition)?.watermark.next()?;
+                Some((partition.clone(), next))
+            })
+            .collect()
+    }
+
+    /// The watermarks that have moved since this was last asked.
+    pub(crate) fn take_moved(&mut self) -> Vec<(TopicPartition, NextOffset)> {
+        let mut moved = Vec::new();
+        for id in self.held.values() {
+            let Some(assignment) = &mut self.all[id.0] else {
+                continue;
+            };
+            let next = assignment.watermark.next();
+            if let Some(offset) = next.filter(|_| next != assignment.committed) {
+                assignment.committed = next;
+                moved.push((assignment.partition.clone(), offset));
+            }
+        }
+        moved
+    }
+
+    fn of_partition(&mut self, partition: &TopicPartition) -> Option<&mut Assignment> {
+        let id = self.held.get(partition)?;
+        self.all[id.0].as_deref_mut()
+    }
+}

@@ -1,0 +1,211 @@
+//! Lanes: one queue a key, at most one message of each key out at a time, lanes served in turn.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use longshore_event::{Identity, TopicPartition};
+
+/// What is kept in order. One key is one lane even if it appears in several topics.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum LaneKey {
+    /// A message's key.
+    Key(Bytes),
+    /// Messages without a key are kept in the order of their partition.
+    Partition(TopicPartition),
+}
+
+/// Stands for a lane while one of its messages is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LaneId(usize);
+
+/// All lanes that hold a message, waiting or out. A lane costs nothing once it is empty.
+#[derive(Debug)]
+pub(crate) struct Lanes<M> {
+    lanes: Vec<Option<Lane<M>>>,
+    free: Vec<usize>,
+    by_key: HashMap<LaneKey, usize>,
+    /// Lanes with a message waiting and none out, in the order they became so.
+    ready: VecDeque<usize>,
+}
+
+#[derive(Debug)]
+struct Lane<M> {
+    key: LaneKey,
+    waiting: VecDeque<M>,
+    out: bool,
+    /// What took effect while others waited here: a copy among the waiting was looked up in the inbox too early.
+    done: Vec<Identity>,
+}
+
+impl<M> Lanes<M> {
+    pub(crate) fn new() -> Self {
+        Self {
+            lanes: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Puts a message at the end of its lane.
+    pub(crate) fn push(&mut self, key: LaneKey, message: M) {
+        if let Some(&index) = self.by_key.get(&key) {
+            if let Some(lane) = &mut self.lanes[index] {
+                lane.waiting.push_back(message);
+            }
+            return;
+        }
+        let lane = Lane {
+            key: key.clone(),
+            waiting: VecDeque::from([message]),
+            out: false,
+            done: Vec::new(),
+        };
+        let index = self.free.pop().unwrap_or(self.lanes.len());
+        if index == self.lanes.len() {
+            self.lanes.push(Some(lane));
+        } else {
+            self.lanes[index] = Some(lane);
+        }
+        self.by_key.insert(key, index);
+        self.ready.push_back(index);
+    }
+
+    /// Takes a message out of the lane whose turn it is. The lane gives no other until [`Lanes::finish`].
+    pub(crate) fn start(&mut self) -> Option<(LaneId, M)> {
+        while let Some(index) = self.ready.pop_front() {
+            let Some(lane) = &mut self.lanes[index] else {
+                continue;
+            };
+            if let Some(message) = lane.waiting.pop_front() {
+                lane.out = true;
+                return Some((LaneId(index), message));
+            }
+            self.remove(index);
+        }
+        None
+    }
+
+    /// The lane's message has taken effect (`done` says which) or is abandoned: the next one may start.
+    pub(crate) fn finish(&mut self, id: LaneId, done: Option<&Identity>) {
+        let Some(lane) = &mut self.lanes[id.0] else {
+            return;
+        };
+        lane.out = false;
+        if lane.waiting.is_empty() {
+            self.remove(id.0);
+            return;
+        }
+        lane.done.extend(done.cloned());
+        self.ready.push_back(id.0);
+    }
+
+    /// Whether a message of this lane took effect under this identity while others waited behind it.
+    pub(crate) fn took_effect(&self, id: LaneId, identity: &Identity) -> bool {
+        self.lanes[id.0]
+            .as_ref()
+            .is_some_and(|lane| lane.done.contains(identity))
+    }
+
+    /// Takes away the waiting messages that `keep` does not want; says how many.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&M) -> bool) -> usize {
+        let mut dropped = 0;
+        for lane in self.lanes.iter_mut().flatten() {
+            let before = lane.waiting.len();
+            lane.waiting.retain(&mut keep);
+            dropped += before - lane.waiting.len();
+        }
+        dropped
+    }
+
+    fn remove(&mut self, index: usize) {
+        if let Some(lane) = self.lanes[index].take() {
+            self.by_key.remove(&lane.key);
+            self.free.push(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(name: &'static str) -> LaneKey {
+        LaneKey::Key(Bytes::from_static(name.as_bytes()))
+    }
+
+    #[test]
+    fn a_key_waits_for_its_own_and_for_no_other() {
+        let mut lanes = Lanes::new();
+        lanes.push(key("a"), 1);
+        lanes.push(key("a"), 2);
+        lanes.push(key("b"), 3);
+
+        let (a, first) = lanes.start().expect("a");
+        let (_, other) = lanes.start().expect("b");
+        assert_eq!((first, other), (1, 3));
+        assert!(lanes.start().is_none());
+
+        lanes.finish(a, None);
+        assert_eq!(lanes.start().map(|(_, message)| message), Some(2));
+    }
+
+    #[test]
+    fn a_copy_that_waited_is_known_to_have_taken_effect() {
+        let identity = Identity {
+            source: "s".into(),
+            id: "1".into(),
+        };
+        let mut lanes = Lanes::new();
+        lanes.push(key("a"), 1);
+        lanes.push(key("a"), 2);
+
+        let (lane, _) = lanes.start().expect("first");
+        lanes.finish(lane, Some(&identity));
+        let (lane, _) = lanes.start().expect("second");
+
+        assert!(lanes.took_effect(lane, &identity));
+    }
+
+    #[test]
+    fn dropped_messages_leave_no_lane_behind() {
+        let mut lanes = Lanes::new();
+        lanes.push(key("a"), 1);
+        lanes.push(key("b"), 2);
+
+        assert_eq!(lanes.retain(|message| *message == 2), 1);
+        let (lane, message) = lanes.start().expect("b");
+        assert_eq!(message, 2);
+        lanes.finish(lane, None);
+        assert!(lanes.start().is_none());
+        assert!(lanes.by_key.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn each_key_comes_out_in_the_order_it_went_in(
+            steps in prop::collection::vec((0..5u8, any::<bool>()), 1..200)
+        ) {
+            let mut lanes = Lanes::new();
+            let mut out: Vec<(LaneId, u8)> = Vec::new();
+            let mut last = [None; 5];
+            let mut count = 0;
+            for (sequence, (name, finish)) in steps.into_iter().enumerate() {
+                lanes.push(LaneKey::Key(Bytes::copy_from_slice(&[name])), (name, sequence));
+                if finish && !out.is_empty() {
+                    let (lane, _) = out.remove(0);
+                    lanes.finish(lane, None);
+                }
+                while let Some((lane, (name, sequence))) = lanes.start() {
+                    prop_assert!(out.iter().all(|(_, other)| *other != name), "two of one key are out");
+                    prop_assert!(last[name as usize] < Some(sequence));
+                    last[name as usize] = Some(sequence);
+                    out.push((lane, name));
+                    count += 1;
+                }
+            }
+            prop_assert!(count > 0);
+        }
+    }
+}

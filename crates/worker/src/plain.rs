@@ -1,0 +1,144 @@
+//! The `plain` strategy: at least once, with no database. Follow-on records are published, then the offset is free.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use longshore_event::{Identity, OutgoingRecord, TopicPartition};
+use tracing::warn;
+
+use crate::backoff::Backoff;
+use crate::failure::chain;
+use crate::{CommitError, CommitStrategy, Finished, Publisher, Refused};
+
+/// Identities remembered by default: enough for what a producer repeats at once, a few megabytes at most.
+const WINDOW: usize = 10_000;
+
+/// Commits by publishing. Nothing is atomic: after a crash, messages are handled and follow-ons published again, under
+/// the same ids. Statements are refused. While a record cannot be published, nothing else is committed.
+#[derive(Debug)]
+pub struct PlainStrategy<P> {
+    publisher: P,
+    window: Mutex<Window>,
+}
+
+impl<P: Publisher> PlainStrategy<P> {
+    /// Publishes through `publisher`.
+    pub fn new(publisher: P) -> Self {
+        Self {
+            publisher,
+            window: Mutex::new(Window::new(WINDOW)),
+        }
+    }
+
+    /// Sends until all are acknowledged: a follow-on or a dead letter is never given up.
+    async fn publish(&self, mut records: Vec<OutgoingRecord>) {
+        let mut backoff = Backoff::new();
+        loop {
+            let results = self.publisher.publish(&records).await;
+            let mut results = results.into_iter();
+            records.retain(|_| match results.next() {
+                Some(Err(error)) => {
+                    warn!(error = chain(&error), "not published; tried again");
+                    true
+                }
+                Some(Ok(())) | None => false,
+            });
+            if records.is_empty() {
+                return;
+            }
+            backoff.wait().await;
+        }
+    }
+
+    fn window(&self) -> std::sync::MutexGuard<'_, Window> {
+        // The window is whole after every operation, so a panic elsewhere does not spoil it.
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<P: Publisher> CommitStrategy for PlainStrategy<P> {
+    async fn take_over(&self, _: &[TopicPartition]) -> Result<(), CommitError> {
+        Ok(())
+    }
+
+    async fn seen(&self, messages: &[&Identity]) -> Result<Vec<bool>, CommitError> {
+        let window = self.window();
+        Ok(messages
+            .iter()
+            .map(|id| window.known.contains(*id))
+            .collect())
+    }
+
+    async fn commit(&self, mut batch: Vec<Finished>) -> Result<(), Refused> {
+        if batch.iter().any(|finished| !finished.writes.is_empty()) {
+            let reason = "the plain strategy has no store to write to; build the worker with the store strategy";
+            return Err(Refused {
+                batch,
+                reason: CommitError::Rejected(reason.into()),
+            });
+        }
+        let records = batch
+            .iter_mut()
+            .flat_map(|finished| finished.outbox.drain(..))
+            .map(|row| row.record)
+            .collect();
+        self.publish(records).await;
+        let mut window = self.window();
+        for finished in batch {
+            window.remember(finished.identity);
+        }
+        Ok(())
+    }
+
+    async fn hand_over(&self, _: &[TopicPartition]) {}
+}
+
+/// The identities last committed, at most `capacity`; at the bound the oldest is forgotten.
+#[derive(Debug)]
+struct Window {
+    capacity: usize,
+    known: HashSet<Identity>,
+    order: VecDeque<Identity>,
+}
+
+impl Window {
+    fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            known: HashSet::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    fn remember(&mut self, identity: Identity) {
+        if !self.known.insert(identity.clone()) {
+            return;
+        }
+        self.order.push_back(identity);
+        if self.order.len() > self.capacity
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_forgets_the_oldest_at_its_bound() {
+        let identity = |id: &str| Identity {
+            source: "s".into(),
+            id: id.into(),
+        };
+        let mut window = Window::new(2);
+        for id in ["1", "2", "2", "3"] {
+            window.remember(identity(id));
+        }
+        assert!(!window.known.contains(&identity("1")));
+        assert!(window.known.contains(&identity("2")));
+        assert!(window.known.contains(&identity("3")));
+    }
+}

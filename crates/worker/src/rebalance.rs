@@ -1,0 +1,171 @@
+//! Partitions that come and go: finish before they move, drop what has moved, leave the group at the end.
+
+use std::fmt::Write;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use longshore_event::{NextOffset, TopicPartition};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use crate::intake::Step;
+use crate::run_loop::RunLoop;
+use crate::{CommitStrategy, Handler, Source};
+
+/// What the worker is doing about its partitions.
+pub(crate) enum Phase {
+    Running,
+    /// Some partitions are about to move: their in-flight messages are being finished.
+    Finishing(Revocation),
+    /// They are finished: what they caused is being published.
+    HandingOver(Revocation, BoxFuture<'static, ()>),
+}
+
+/// A source waiting for this worker to let partitions go. There is one at most: the source waits.
+pub(crate) struct Revocation {
+    pub(crate) partitions: Vec<TopicPartition>,
+    pub(crate) deadline: Instant,
+    pub(crate) finished: oneshot::Sender<Vec<(TopicPartition, NextOffset)>>,
+}
+
+impl Phase {
+    /// When the source stops waiting; `None` while it does not wait.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Running => None,
+            // The hand-over bounds itself by the same deadline.
+            Self::HandingOver(..) => None,
+            Self::Finishing(revocation) => Some(revocation.deadline),
+        }
+    }
+
+    /// Completes when the follow-on events of the moving partitions are published, or it is too late.
+    pub(crate) async fn handed_over(&mut self) {
+        match self {
+            Self::HandingOver(_, handing_over) => handing_over.await,
+            Self::Running | Self::Finishing(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
+    pub(crate) fn assigned(&mut self, partitions: Vec<TopicPartition>) {
+        info!(partitions = %list(&partitions), "partitions assigned");
+        self.assignments.add(&partitions);
+        if self.stopping {
+            self.assignments.leave(&partitions);
+        }
+        self.status.assigned(self.assignments.partitions());
+        self.steps.push_back(Step::TakeOver(partitions));
+    }
+
+    /// Stops reading and drops what has not been started; the source then gives the partitions back.
+    pub(crate) fn stop(&mut self) {
+        info!("stopping: finishing what is in flight");
+        self.stopping = true;
+        self.status.stopping();
+        self.source.stop();
+        let all = self.assignments.partitions();
+        self.leave(&all);
+    }
+
+    pub(crate) fn revoked(&mut self, revocation: Revocation) {
+        info!(partitions = %list(&revocation.partitions), "partitions revoked; finishing what is in flight");
+        self.leave(&revocation.partitions);
+        self.phase = Phase::Finishing(revocation);
+    }
+
+    pub(crate) fn lost(&mut self, partitions: &[TopicPartition]) {
+        warn!(partitions = %list(partitions), "partitions lost; what is in flight is left to the next owner");
+        self.leave(partitions);
+        self.let_go(partitions);
+        // Polled once, so that the strategy knows; what it was still publishing the next owner publishes too.
+        if self.strategy.hand_over(partitions).now_or_never().is_none() {
+            info!(partitions = %list(partitions), "follow-on events of lost partitions are left to the next owner");
+        }
+    }
+
+    /// Goes on with a revocation once nothing of its partitions is in flight.
+    pub(crate) fn continue_revocation(&mut self) {
+        let Phase::Finishing(revocation) = &self.phase else {
+            return;
+        };
+        if self.assignments.outstanding(&revocation.partitions) > 0 {
+            return;
+        }
+        let strategy = self.strategy.clone();
+        let partitions = revocation.partitions.clone();
+        let deadline = revocation.deadline;
+        let handing_over = async move {
+            let published = timeout_at(deadline, strategy.hand_over(&partitions)).await;
+            if published.is_err() {
+                warn!(partitions = %list(&partitions), "not all follow-on events are published; the next owner publishes them");
+            }
+        };
+        let Phase::Finishing(revocation) = std::mem::replace(&mut self.phase, Phase::Running)
+        else {
+            return;
+        };
+        self.phase = Phase::HandingOver(revocation, handing_over.boxed());
+    }
+
+    /// Tells the source how far each moving partition got, which lets them go.
+    pub(crate) fn answer_revocation(&mut self) {
+        let revocation = match std::mem::replace(&mut self.phase, Phase::Running) {
+            Phase::Running => return,
+            Phase::Finishing(revocation) => {
+                let left = self.assignments.outstanding(&revocation.partitions);
+                warn!(partitions = %list(&revocation.partitions), left, "not all is finished in time; the rest is left to the next owner");
+                revocation
+            }
+            Phase::HandingOver(revocation, _) => revocation,
+        };
+        let watermarks = self.assignments.watermarks(&revocation.partitions);
+        if revocation.finished.send(watermarks).is_err() {
+            warn!(partitions = %list(&revocation.partitions), "the source did not wait; what was finished may be read again and is skipped then");
+        }
+        self.let_go(&revocation.partitions);
+    }
+
+    /// Starts nothing more of these partitions, and drops what no handler has been given.
+    fn leave(&mut self, partitions: &[TopicPartition]) {
+        self.assignments.leave(partitions);
+        let assignments = &mut self.assignments;
+        let mut keep = |place| {
+            let keep = assignments.may_start(place);
+            if !keep {
+                assignments.abandon(place);
+            }
+            keep
+        };
+        let mut dropped = self.lanes.retain(|message| keep(message.place));
+        for step in &mut self.steps {
+            match step {
+                Step::TakeOver(over) => over.retain(|partition| !partitions.contains(partition)),
+                Step::Admit(messages) => {
+                    let before = messages.len();
+                    messages.retain(|message| keep(message.place));
+                    dropped += before - messages.len();
+                }
+            }
+        }
+        self.release(dropped);
+    }
+
+    fn let_go(&mut self, partitions: &[TopicPartition]) {
+        self.assignments.remove(partitions);
+        self.status.assigned(self.assignments.partitions());
+    }
+}
+
+/// Partitions as a log field: `a/0 a/1`.
+fn list(partitions: &[TopicPartition]) -> String {
+    let mut text = String::new();
+    for partition in partitions {
+        let gap = if text.is_empty() { "" } else { " " };
+        // Writing to a string cannot fail.
+        write!(text, "{gap}{partition}").unwrap_or_default();
+    }
+    text
+}

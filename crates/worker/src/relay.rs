@@ -1,0 +1,99 @@
+//! The outbox relay: publishes what was committed, in order, and takes it out of the store once it is acknowledged.
+//!
+//! The table is the queue; what is kept in memory is only its front, a bounded number of rows a topic. A topic that
+//! cannot be written holds back its own rows and no others.
+
+mod queue;
+mod task;
+
+use std::sync::Arc;
+
+use longshore_event::TopicPartition;
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use crate::{OutboxRow, Publisher, Store, StoreError};
+use task::Task;
+
+/// Requests waiting for the relay. At the bound, commits wait.
+const REQUESTS: usize = 64;
+
+/// The handle of a relay. The relay ends when it is dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct Relay(mpsc::Sender<Request>);
+
+/// What a relay is asked for.
+pub(super) enum Request {
+    /// These rows were committed.
+    Publish(Vec<OutboxRow>),
+    /// These partitions are this worker's: their rows are its to publish.
+    Own(Vec<TopicPartition>),
+    /// Queue the rows that the store has of these partitions.
+    Load {
+        partitions: Vec<TopicPartition>,
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    /// Say when the queued rows of these partitions are published and taken out of the store.
+    Settle {
+        partitions: Vec<TopicPartition>,
+        done: oneshot::Sender<()>,
+    },
+    /// As `Settle`; afterwards the partitions are somebody else's.
+    HandOver {
+        partitions: Vec<TopicPartition>,
+        done: oneshot::Sender<()>,
+    },
+}
+
+impl Relay {
+    pub(crate) fn spawn(store: Arc<impl Store>, publisher: impl Publisher) -> Self {
+        let (sender, requests) = mpsc::channel(REQUESTS);
+        tokio::spawn(Task::new(store, publisher, requests).run());
+        Self(sender)
+    }
+
+    /// Publishes rows that are committed. Waits only while the relay has too many requests before it.
+    pub(crate) async fn publish(&self, rows: Vec<OutboxRow>) {
+        if !rows.is_empty() {
+            self.request(Request::Publish(rows)).await;
+        }
+    }
+
+    /// The rows of these partitions are this relay's to publish from now on.
+    pub(crate) async fn own(&self, partitions: Vec<TopicPartition>) {
+        self.request(Request::Own(partitions)).await;
+    }
+
+    /// Queues what the store has of these partitions, before anything that is published later.
+    pub(crate) async fn load(&self, partitions: Vec<TopicPartition>) -> Result<(), StoreError> {
+        let (done, loaded) = oneshot::channel();
+        self.request(Request::Load { partitions, done }).await;
+        loaded
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("the outbox relay has ended".into())))
+    }
+
+    /// Waits until the rows of these partitions are published, but for topics that cannot be written: whatever comes
+    /// later for such a topic queues behind them.
+    pub(crate) async fn settle(&self, partitions: Vec<TopicPartition>) {
+        let (done, settled) = oneshot::channel();
+        self.request(Request::Settle { partitions, done }).await;
+        // The relay that ended has nothing left to wait for; its rows are in the store.
+        settled.await.unwrap_or_default();
+    }
+
+    /// As [`Relay::settle`], and lets the partitions go.
+    pub(crate) async fn hand_over(&self, partitions: Vec<TopicPartition>) {
+        let (done, settled) = oneshot::channel();
+        self.request(Request::HandOver { partitions, done }).await;
+        settled.await.unwrap_or_default();
+    }
+
+    async fn request(&self, request: Request) {
+        if self.0.send(request).await.is_err() {
+            error!(
+                "the outbox relay has ended; committed events stay in the store until the worker is restarted"
+            );
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The rows of one topic that wait to be published, up to a bound; beyond it they stay in the store.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_event::TopicPartition;
+use tracing::{info, warn};
+
+use crate::backoff::Backoff;
+use crate::failure::chain;
+use crate::{OutboxRow, PublishError};
+
+/// Rows of one topic in memory. At the bound the later ones are left in the store and loaded when these are gone.
+const CAPACITY: usize = 2_000;
+
+/// The queue of one topic.
+#[derive(Debug)]
+pub(super) struct TopicQueue {
+    topic: Arc<str>,
+    rows: VecDeque<OutboxRow>,
+    /// Where the rows being sent come from.
+    sending: Option<Vec<TopicPartition>>,
+    /// The lowest sequence that was left in the store for want of room.
+    spilled_from: Option<i64>,
+    /// Set while the topic cannot be written.
+    failing: Option<Backoff>,
+}
+
+impl TopicQueue {
+    pub(super) fn new(topic: Arc<str>) -> Self {
+        Self {
+            topic,
+            rows: VecDeque::new(),
+            sending: None,
+            spilled_from: None,
+            failing: None,
+        }
+    }
+
+    /// Takes a row in, or leaves it in the store; says whether it is held.
+    pub(super) fn offer(&mut self, row: OutboxRow) -> bool {
+        let behind = self.spilled_from.is_some_and(|from| row.sequence >= from);
+        if behind || self.rows.len() >= CAPACITY {
+            let from = self.spilled_from.get_or_insert(row.sequence);
+            *from = row.sequence.min(*from);
+            return false;
+        }
+        self.rows.push_back(row);
+        true
+    }
+
+    /// From which sequence on the store must be read, once there is room again. Asking resets it.
+    pub(super) fn take_spilled(&mut self) -> Option<i64> {
+        if self.rows.is_empty() {
+            return self.spilled_from.take();
+        }
+        None
+    }
+
+    /// Takes the next rows to send, with the wait before it, unless rows are being sent or there are none.
+    pub(super) fn start(&mut self, most: usize) -> Option<(Vec<OutboxRow>, Option<Duration>)> {
+        if self.sending.is_some() || self.rows.is_empty() {
+            return None;
+        }
+        let rows: Vec<_> = self.rows.drain(..most.min(self.rows.len())).collect();
+        self.sending = Some(rows.iter().map(|row| row.source.clone()).collect());
+        let wait = self.failing.as_mut().map(Backoff::delay);
+        Some((rows, wait))
+    }
+
+    /// Rows were sent; those that failed go back to the front, in their order.
+    pub(super) fn sent(&mut self, failed: Vec<(OutboxRow, PublishError)>) {
+        self.sending = None;
+        match (failed.first(), &self.failing) {
+            (Some((row, error)), None) => {
+                warn!(topic = %self.topic, rows = failed.len(), first = %row.id, error = chain(error), "outbox rows not published; they wait in the store and are tried again");
+                self.failing = Some(Backoff::new());
+            }
+            (None, Some(_)) => {
+                info!(topic = %self.topic, "outbox rows are published again");
+                self.failing = None;
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        for (row, _) in failed.into_iter().rev() {
+            self.rows.push_front(row);
+        }
+    }
+
+    /// Whether rows of these partitions are on their way. A topic that cannot be written is not waited for.
+    pub(super) fn is_busy_with(&self, partitions: &[TopicPartition]) -> bool {
+        let sending = self.sending.iter().flatten();
+        let mut sources = self.rows.iter().map(|row| &row.source).chain(sending);
+        self.failing.is_none()
+            && (self.spilled_from.is_some() || sources.any(|source| partitions.contains(source)))
+    }
+
+    /// Forgets the rows of these partitions: they are somebody else's now. Returns what was held.
+    pub(super) fn forget(&mut self, partitions: &[TopicPartition]) -> VecDeque<OutboxRow> {
+        let (forgotten, kept) = std::mem::take(&mut self.rows)
+            .into_iter()
+            .partition(|row| partitions.contains(&row.source));
+        self.rows = kept;
+        forgotten
+    }
+}

@@ -1,0 +1,366 @@
+//! The relay at work: one task that owns the queues, sends one batch a topic at a time, and clears the table behind it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use longshore_event::{OutgoingRecord, TopicPartition};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
+use uuid::Uuid;
+
+use super::Request;
+use super::queue::TopicQueue;
+use crate::backoff::Backoff;
+use crate::pending::{at, optional};
+use crate::{OutboxRow, PublishError, Publisher, Store, StoreError};
+
+/// Rows in one call of the publisher.
+const SEND: usize = 1_000;
+/// Rows in one page of the outbox.
+const PAGE: usize = 500;
+/// Acknowledged rows wait this long for others, so that clearing the table costs one transaction for many of them.
+const CLEAR_AFTER: Duration = Duration::from_millis(50);
+/// Acknowledged rows that are cleared at once.
+const CLEAR_AT: usize = 5_000;
+/// How often the store is asked for rows that a process left behind which did not know it had lost its partitions.
+const SWEEP: Duration = Duration::from_secs(60);
+
+pub(super) struct Task<S, P> {
+    store: Arc<S>,
+    publisher: Arc<P>,
+    requests: mpsc::Receiver<Request>,
+    owned: HashSet<TopicPartition>,
+    queues: HashMap<Arc<str>, TopicQueue>,
+    /// Every row in memory, until it is cleared from the store: what is loaded again is not sent again.
+    held: HashSet<Uuid>,
+    sends: FuturesUnordered<BoxFuture<'static, Sent>>,
+    acknowledged: Vec<(Uuid, TopicPartition)>,
+    clear_at: Option<Instant>,
+    clearing: Option<BoxFuture<'static, ()>>,
+    being_cleared: Vec<(Uuid, TopicPartition)>,
+    loads: VecDeque<Load>,
+    loading: Option<BoxFuture<'static, Page>>,
+    /// Rows cleared while a page was being read, which may still hold them.
+    cleared_meanwhile: HashSet<Uuid>,
+    waiters: Vec<Waiter>,
+    sweep_at: Instant,
+}
+
+/// A batch that was sent, with its result for each row.
+struct Sent {
+    topic: Arc<str>,
+    rows: Vec<OutboxRow>,
+    results: Vec<Result<(), PublishError>>,
+}
+
+/// Reading the outbox, page by page.
+struct Load {
+    partitions: Vec<TopicPartition>,
+    after: Option<i64>,
+    backoff: Option<Backoff>,
+    /// Told of success and of failure; a load that nobody waits for is tried again.
+    done: Option<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+struct Page {
+    load: Load,
+    rows: Result<Vec<OutboxRow>, StoreError>,
+}
+
+/// Somebody who waits until nothing of these partitions is on its way.
+struct Waiter {
+    partitions: Vec<TopicPartition>,
+    hand_over: bool,
+    done: oneshot::Sender<()>,
+}
+
+impl<S: Store, P: Publisher> Task<S, P> {
+    pub(super) fn new(store: Arc<S>, publisher: P, requests: mpsc::Receiver<Request>) -> Self {
+        Self {
+            store,
+            publisher: Arc::new(publisher),
+            requests,
+            owned: HashSet::new(),
+            queues: HashMap::new(),
+            held: HashSet::new(),
+            sends: FuturesUnordered::new(),
+            acknowledged: Vec::new(),
+            clear_at: None,
+            clearing: None,
+            being_cleared: Vec::new(),
+            loads: VecDeque::new(),
+            loading: None,
+            cleared_meanwhile: HashSet::new(),
+            waiters: Vec::new(),
+            sweep_at: Instant::now() + SWEEP,
+        }
+    }
+
+    /// Works until the last handle is dropped.
+    pub(super) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                biased;
+                request = self.requests.recv() => match request {
+                    Some(request) => self.requested(request),
+                    None => return,
+                },
+                Some(sent) = self.sends.next() => self.sent(sent),
+                () = optional(&mut self.clearing) => self.cleared(),
+                page = optional(&mut self.loading) => self.loaded(page),
+                () = at(self.clear_at), if self.clearing.is_none() => self.start_clearing(),
+                () = sleep_until(self.sweep_at) => self.sweep(),
+            }
+            self.start_sends();
+            self.start_load();
+            self.tell_waiters();
+        }
+    }
+
+    fn requested(&mut self, request: Request) {
+        match request {
+            Request::Publish(rows) => {
+                for row in rows {
+                    self.offer(row);
+                }
+            }
+            Request::Own(partitions) => self.owned.extend(partitions),
+            Request::Load { partitions, done } => self.loads.push_back(Load {
+                partitions,
+                after: None,
+                backoff: None,
+                done: Some(done),
+            }),
+            Request::Settle { partitions, done } => self.wait(partitions, false, done),
+            Request::HandOver { partitions, done } => {
+                for partition in &partitions {
+                    self.owned.remove(partition);
+                }
+                self.wait(partitions, true, done);
+            }
+        }
+    }
+
+    fn wait(
+        &mut self,
+        partitions: Vec<TopicPartition>,
+        hand_over: bool,
+        done: oneshot::Sender<()>,
+    ) {
+        self.waiters.push(Waiter {
+            partitions,
+            hand_over,
+            done,
+        });
+        // Somebody waits for the table to be clear: no gathering then.
+        self.clear_at = self.clear_at.map(|_| Instant::now());
+    }
+
+    fn offer(&mut self, row: OutboxRow) {
+        if self.held.contains(&row.id) || self.cleared_meanwhile.contains(&row.id) {
+            return;
+        }
+        let (id, topic) = (row.id, row.record.topic.clone());
+        let queue = self
+            .queues
+            .entry(topic.clone())
+            .or_insert_with(|| TopicQueue::new(topic));
+        if queue.offer(row) {
+            self.held.insert(id);
+        }
+    }
+
+    fn start_sends(&mut self) {
+        let mut spilled = None;
+        for (topic, queue) in &mut self.queues {
+            if let Some((rows, wait)) = queue.start(SEND) {
+                let send = send(self.publisher.clone(), topic.clone(), rows, wait);
+                self.sends.push(send.boxed());
+            }
+            if self.loads.is_empty() && self.loading.is_none() && spilled.is_none() {
+                spilled = queue.take_spilled();
+            }
+        }
+        if let Some(from) = spilled {
+            self.load_behind(Some(from - 1));
+        }
+    }
+
+    fn sent(&mut self, sent: Sent) {
+        let mut failed = Vec::new();
+        for (row, result) in sent.rows.into_iter().zip(sent.results) {
+            match result {
+                Ok(()) => self.acknowledged.push((row.id, row.source)),
+                Err(error) => failed.push((row, error)),
+            }
+        }
+        if let Some(queue) = self.queues.get_mut(&sent.topic) {
+            queue.sent(failed);
+        }
+        if self.acknowledged.is_empty() {
+            return;
+        }
+        let hurry = self.acknowledged.len() >= CLEAR_AT || !self.waiters.is_empty();
+        let wait = if hurry { Duration::ZERO } else { CLEAR_AFTER };
+        let due = Instant::now() + wait;
+        self.clear_at = Some(self.clear_at.map_or(due, |at| at.min(due)));
+    }
+
+    fn start_clearing(&mut self) {
+        self.clear_at = None;
+        self.being_cleared = std::mem::take(&mut self.acknowledged);
+        let ids: Vec<Uuid> = self.being_cleared.iter().map(|(id, _)| *id).collect();
+        let store = self.store.clone();
+        let clear = async move {
+            let mut backoff = Backoff::new();
+            // The commits of the same store tell of its outage; here it is only waited out.
+            while store.published(&ids).await.is_err() {
+                backoff.wait().await;
+            }
+        };
+        self.clearing = Some(clear.boxed());
+    }
+
+    fn cleared(&mut self) {
+        self.clearing = None;
+        let loading = self.loading.is_some();
+        for (id, _) in self.being_cleared.drain(..) {
+            self.held.remove(&id);
+            if loading {
+                self.cleared_meanwhile.insert(id);
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        self.sweep_at = Instant::now() + SWEEP;
+        self.load_behind(None);
+    }
+
+    fn load_behind(&mut self, after: Option<i64>) {
+        self.loads.push_back(Load {
+            partitions: self.owned.iter().cloned().collect(),
+            after,
+            backoff: None,
+            done: None,
+        });
+    }
+
+    fn start_load(&mut self) {
+        if self.loading.is_some() {
+            return;
+        }
+        self.cleared_meanwhile.clear();
+        let Some(mut load) = self.loads.pop_front() else {
+            return;
+        };
+        let store = self.store.clone();
+        let read = async move {
+            if let Some(backoff) = &mut load.backoff {
+                backoff.wait().await;
+            }
+            let rows = store.outbox(Some(&load.partitions), load.after, PAGE).await;
+            Page { load, rows }
+        };
+        self.loading = Some(read.boxed());
+    }
+
+    fn loaded(&mut self, page: Page) {
+        self.loading = None;
+        let mut load = page.load;
+        match page.rows {
+            Ok(rows) => {
+                let whole = rows.len() == PAGE;
+                load.after = rows.last().map(|row| row.sequence);
+                for row in rows {
+                    self.offer(row);
+                }
+                if whole {
+                    load.backoff = None;
+                    self.loads.push_front(load);
+                } else if let Some(done) = load.done {
+                    // Whoever asked may have been cancelled.
+                    done.send(Ok(())).unwrap_or_default();
+                }
+            }
+            Err(error) => match load.done.take() {
+                Some(done) => done.send(Err(error)).unwrap_or_default(),
+                None => {
+                    load.backoff.get_or_insert_with(Backoff::new);
+                    self.loads.push_back(load);
+                }
+            },
+        }
+    }
+
+    fn tell_waiters(&mut self) {
+        let mut index = 0;
+        while index < self.waiters.len() {
+            if self.is_busy_with(&self.waiters[index].partitions) {
+                index += 1;
+                continue;
+            }
+            let waiter = self.waiters.swap_remove(index);
+            if waiter.hand_over {
+                self.forget(&waiter.partitions);
+            }
+            // Whoever waited may have given up.
+            waiter.done.send(()).unwrap_or_default();
+        }
+    }
+
+    fn is_busy_with(&self, partitions: &[TopicPartition]) -> bool {
+        let acknowledged = self.acknowledged.iter().chain(&self.being_cleared);
+        self.queues
+            .values()
+            .any(|queue| queue.is_busy_with(partitions))
+            || acknowledged
+                .into_iter()
+                .any(|(_, source)| partitions.contains(source))
+    }
+
+    /// What could not be published of partitions that are handed over waits in the store for their next owner.
+    fn forget(&mut self, partitions: &[TopicPartition]) {
+        for queue in self.queues.values_mut() {
+            for row in queue.forget(partitions) {
+                self.held.remove(&row.id);
+            }
+        }
+    }
+}
+
+async fn send<P: Publisher>(
+    publisher: Arc<P>,
+    topic: Arc<str>,
+    rows: Vec<OutboxRow>,
+    wait: Option<Duration>,
+) -> Sent {
+    if let Some(wait) = wait {
+        sleep(wait).await;
+    }
+    let (tags, records): (Vec<_>, Vec<OutgoingRecord>) = rows
+        .into_iter()
+        .map(|row| ((row.id, row.sequence, row.source), row.record))
+        .unzip();
+    let results = publisher.publish(&records).await;
+    let rows = tags
+        .into_iter()
+        .zip(records)
+        .map(|((id, sequence, source), record)| OutboxRow {
+            id,
+            sequence,
+            source,
+            record,
+        })
+        .collect();
+    Sent {
+        topic,
+        rows,
+        results,
+    }
+}

@@ -16,8 +16,8 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-pub(crate) use batch::{BatchError, IncomingBatch, LEADER_EPOCH};
 use batch::BatchHeader;
+pub(crate) use batch::{BatchError, IncomingBatch, LEADER_EPOCH};
 pub(crate) use partition::{Partition, Waker};
 pub(crate) use producers::SequenceError;
 use producers::{Producers, Sequence};
@@ -105,7 +105,9 @@ impl PartitionLog {
         let segment = self
             .segment_for(header.size as u64, how.segment_bytes)
             .map_err(AppendError::Storage)?;
-        segment.append(&stamped, batch).map_err(AppendError::Storage)?;
+        segment
+            .append(&stamped, batch)
+            .map_err(AppendError::Storage)?;
         segment.admit(&header);
         self.producers.record(&header);
         self.next_offset = header.next_offset();

@@ -25,6 +25,7 @@ const RECORD_COUNT_AT: usize = 57;
 
 const COMPRESSION_MASK: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
+const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
 
 /// The epoch of the only leader there ever is.
@@ -125,6 +126,10 @@ impl BatchHeader {
 
     pub(crate) fn is_compressed(&self) -> bool {
         self.attributes & COMPRESSION_MASK != 0
+    }
+
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
     }
 
     pub(crate) fn is_control(&self) -> bool {
@@ -235,11 +240,19 @@ pub(crate) mod tests {
             let length = (HEADER_BYTES + self.body.len() - LENGTH_COUNTS_FROM) as i32;
             put(&mut header, LENGTH_AT, length.to_be_bytes());
             put(&mut header, MAGIC_AT, 2_i8.to_be_bytes());
-            put(&mut header, LAST_OFFSET_DELTA_AT, (self.count - 1).to_be_bytes());
+            put(
+                &mut header,
+                LAST_OFFSET_DELTA_AT,
+                (self.count - 1).to_be_bytes(),
+            );
             put(&mut header, BASE_TIMESTAMP_AT, self.timestamp.to_be_bytes());
             put(&mut header, MAX_TIMESTAMP_AT, self.timestamp.to_be_bytes());
             put(&mut header, PRODUCER_ID_AT, self.producer.0.to_be_bytes());
-            put(&mut header, PRODUCER_EPOCH_AT, self.producer.1.to_be_bytes());
+            put(
+                &mut header,
+                PRODUCER_EPOCH_AT,
+                self.producer.1.to_be_bytes(),
+            );
             put(&mut header, BASE_SEQUENCE_AT, self.producer.2.to_be_bytes());
             put(&mut header, RECORD_COUNT_AT, self.count.to_be_bytes());
             let crc = crc32c::crc32c_append(crc32c::crc32c(&header[ATTRIBUTES_AT..]), &self.body);
@@ -305,6 +318,9 @@ pub(crate) mod tests {
 
         let refused = IncomingBatch::check([&one[..], &one[..]].concat().into()).unwrap_err();
 
-        assert!(matches!(refused, BatchError::NotOneBatch { .. }), "{refused}");
+        assert!(
+            matches!(refused, BatchError::NotOneBatch { .. }),
+            "{refused}"
+        );
     }
 }

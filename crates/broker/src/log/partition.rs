@@ -41,7 +41,11 @@ impl Partition {
     /// # Errors
     ///
     /// See [`PartitionLog::append`].
-    pub(crate) fn append(&self, batch: &IncomingBatch, how: &Append) -> Result<Appended, AppendError> {
+    pub(crate) fn append(
+        &self,
+        batch: &IncomingBatch,
+        how: &Append,
+    ) -> Result<Appended, AppendError> {
         let appended = self.log().append(batch, how)?;
         self.wake();
         Ok(appended)

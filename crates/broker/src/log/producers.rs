@@ -200,7 +200,11 @@ mod tests {
 
         assert!(matches!(
             gap,
-            Err(SequenceError::OutOfOrder { expected: 3, actual: 4, .. })
+            Err(SequenceError::OutOfOrder {
+                expected: 3,
+                actual: 4,
+                ..
+            })
         ));
     }
 
@@ -224,14 +228,20 @@ mod tests {
         producers.record(&header((7, 1, 0), 1, 3));
 
         let stale = producers.check(&header((7, 0, 3), 1, -1));
-        assert!(matches!(stale, Err(SequenceError::StaleEpoch { current: 1, .. })));
+        assert!(matches!(
+            stale,
+            Err(SequenceError::StaleEpoch { current: 1, .. })
+        ));
     }
 
     #[test]
     fn sequences_wrap_to_zero() {
         let producers = after(&[header((7, 0, i32::MAX - 1), 3, 0)]);
 
-        assert_eq!(producers.check(&header((7, 0, 1), 1, -1)), Ok(Sequence::New));
+        assert_eq!(
+            producers.check(&header((7, 0, 1), 1, -1)),
+            Ok(Sequence::New)
+        );
     }
 
     #[test]

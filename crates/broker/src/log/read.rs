@@ -39,7 +39,12 @@ impl Span {
     /// # Errors
     ///
     /// The file cannot be read, or holds no batch where it should.
-    pub(crate) fn read(&self, max_bytes: usize, at_least_one: bool, until: i64) -> io::Result<Bytes> {
+    pub(crate) fn read(
+        &self,
+        max_bytes: usize,
+        at_least_one: bool,
+        until: i64,
+    ) -> io::Result<Bytes> {
         let mut chunk = self.read_at(self.position, max_bytes + INTERVAL_BYTES as usize)?;
         let mut position = self.position;
         loop {
@@ -155,7 +160,11 @@ mod tests {
 
             let header = BatchHeader::parse(&bytes).unwrap();
             assert!(header.base_offset <= offset && offset < header.next_offset());
-            assert_eq!(bytes.len(), header.size, "one byte is allowed: exactly one batch");
+            assert_eq!(
+                bytes.len(),
+                header.size,
+                "one byte is allowed: exactly one batch"
+            );
         }
     }
 

@@ -121,7 +121,10 @@ fn read_batch(
     }
     batch.resize(header.size, 0);
     reader.read_exact(&mut batch[HEADER_BYTES..])?;
-    Ok(header.check_crc(batch).map_err(Unsound::Batch).map(|()| header))
+    Ok(header
+        .check_crc(batch)
+        .map_err(Unsound::Batch)
+        .map(|()| header))
 }
 
 /// Renames a segment behind a cut: its records have no place in the log, but a person may want them.
@@ -183,7 +186,10 @@ mod tests {
     fn a_torn_tail_of_any_length_is_cut_to_the_last_whole_batch() {
         for torn in 1..BATCH_BYTES {
             let (_directory, path) = log_of(3, u64::MAX);
-            let file = OpenOptions::new().write(true).open(first_segment(&path)).unwrap();
+            let file = OpenOptions::new()
+                .write(true)
+                .open(first_segment(&path))
+                .unwrap();
             file.set_len(2 * BATCH_BYTES + torn).unwrap();
 
             let recovered = recover(&path).unwrap();
@@ -209,7 +215,10 @@ mod tests {
     #[test]
     fn segments_behind_a_cut_are_set_aside_and_not_deleted() {
         let (_directory, path) = log_of(9, 3 * BATCH_BYTES);
-        let file = OpenOptions::new().append(true).open(first_segment(&path)).unwrap();
+        let file = OpenOptions::new()
+            .append(true)
+            .open(first_segment(&path))
+            .unwrap();
         (&file).write_all(b"garbage").unwrap();
 
         let recovered = recover(&path).unwrap();
@@ -222,7 +231,10 @@ mod tests {
     #[test]
     fn appending_goes_on_after_a_cut_and_sequences_are_remembered() {
         let (_directory, path) = log_of(3, u64::MAX);
-        let file = OpenOptions::new().write(true).open(first_segment(&path)).unwrap();
+        let file = OpenOptions::new()
+            .write(true)
+            .open(first_segment(&path))
+            .unwrap();
         file.set_len(3 * BATCH_BYTES - 1).unwrap();
         let mut log = PartitionLog::open(path).unwrap();
         let how = Append {
@@ -237,7 +249,10 @@ mod tests {
         let repeated = log.append(&batch(1).checked(), &how).unwrap();
         let lost_and_sent_again = log.append(&batch(2).checked(), &how).unwrap();
 
-        assert_eq!((repeated.base_offset, lost_and_sent_again.base_offset), (1, 2));
+        assert_eq!(
+            (repeated.base_offset, lost_and_sent_again.base_offset),
+            (1, 2)
+        );
         assert_eq!(log.next_offset(), 3);
     }
 }

@@ -93,7 +93,9 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<(i64, PathBuf)>> {
     let mut segments = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == EXTENSION)
+        if path
+            .extension()
+            .is_some_and(|extension| extension == EXTENSION)
             && let Some(base_offset) = base_offset_of(&path)
         {
             segments.push((base_offset, path));

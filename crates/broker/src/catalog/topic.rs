@@ -1,0 +1,46 @@
+//! A topic: its identity, its configuration and its partitions.
+
+use std::sync::Arc;
+
+use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
+
+use super::config::{self, TopicConfigs};
+use crate::log::Partition;
+
+/// One version of a topic; a change makes a new one that shares the partitions.
+#[derive(Debug, Clone)]
+pub(crate) struct Topic {
+    pub(crate) name: StrBytes,
+    pub(crate) id: Uuid,
+    pub(crate) configs: TopicConfigs,
+    pub(crate) partitions: Vec<Arc<Partition>>,
+    /// Bytes of the largest batch, parsed once.
+    pub(crate) max_message_bytes: usize,
+    pub(crate) segment_bytes: u64,
+    pub(crate) log_append_time: bool,
+}
+
+impl Topic {
+    pub(crate) fn new(
+        name: &str,
+        id: Uuid,
+        configs: TopicConfigs,
+        partitions: Vec<Arc<Partition>>,
+    ) -> Self {
+        Self {
+            name: StrBytes::from_string(name.to_owned()),
+            id,
+            max_message_bytes: config::max_message_bytes(&configs),
+            segment_bytes: config::segment_bytes(&configs),
+            log_append_time: config::uses_log_append_time(&configs),
+            configs,
+            partitions,
+        }
+    }
+
+    /// Partition `index`, if there is one.
+    pub(crate) fn partition(&self, index: i32) -> Option<&Arc<Partition>> {
+        self.partitions.get(usize::try_from(index).ok()?)
+    }
+}

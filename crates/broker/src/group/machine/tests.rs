@@ -1,0 +1,1 @@
+//! The group state machine under injected time.

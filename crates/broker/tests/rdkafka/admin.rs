@@ -1,0 +1,1 @@
+//! Topics, configurations and groups through the admin API.

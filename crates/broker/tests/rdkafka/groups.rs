@@ -1,0 +1,1 @@
+//! Who consumes what: rebalances, static members, members that vanish.

@@ -1,0 +1,1 @@
+//! Where a consumer goes on: committed offsets, timestamps, resets.

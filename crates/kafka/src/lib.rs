@@ -1,1 +1,19 @@
-//! Kafka through rdkafka: consume, publish, administer. The only crate that imports rdkafka.
+//! Kafka through rdkafka: consume, publish, administer, read. The only crate that imports it.
+//!
+//! Reading order: [`Connection`] says where the brokers are; [`KafkaSource`] is a member of a consumer group,
+//! [`KafkaPublisher`] an idempotent producer; [`Admin`] and [`Reader`] serve tools. `native` holds the few calls that
+//! rdkafka has no safe wrapper for.
+
+mod connection;
+pub use connection::Connection;
+
+mod error;
+pub use error::KafkaError;
+
+mod admin;
+pub use admin::{
+    Admin, GroupDescription, GroupSummary, Member, NewTopic, PartitionBounds, PartitionLag,
+    TopicConfig, TopicDescription,
+};
+
+mod native;

@@ -1,0 +1,197 @@
+//! Consumer groups for tools: which there are, who is in one, and how far behind it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longshore_event::{NextOffset, TopicPartition};
+
+use super::{Admin, REQUEST, offsets};
+use crate::KafkaError;
+use crate::native::admin::{DescribedGroup, DescribedMember, OffsetAt};
+use crate::native::{Client, ClientError};
+
+/// A consumer group, as the list of groups tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSummary {
+    /// Its name.
+    pub name: String,
+    /// `Stable`, `Empty`, `PreparingRebalance`, ...
+    pub state: String,
+    /// `Classic`, or `Consumer` for KIP-848; `Unknown` when the broker is too old to tell.
+    pub protocol: String,
+}
+
+/// A consumer group, its members and its lag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupDescription {
+    /// Its name.
+    pub name: String,
+    /// `Stable`, `Empty`, `PreparingRebalance`, ...
+    pub state: String,
+    /// How partitions are given to members, such as `cooperative-sticky`; empty while there are no members.
+    pub assignor: String,
+    /// The members, by id.
+    pub members: Vec<Member>,
+    /// Every partition that the group has committed or is reading now, in order.
+    pub partitions: Vec<PartitionLag>,
+}
+
+/// A member of a consumer group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The id the broker gave it.
+    pub id: String,
+    /// Its `group.instance.id`, if it is a static member.
+    pub instance_id: Option<String>,
+    /// Its `client.id`.
+    pub client_id: String,
+    /// Where it connects from.
+    pub host: String,
+    /// What it reads.
+    pub assignment: Vec<TopicPartition>,
+}
+
+/// How far a group is behind on a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionLag {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// What the group has committed; `None` if nothing yet.
+    pub committed: Option<NextOffset>,
+    /// The end of the partition.
+    pub end: NextOffset,
+    /// Records from the committed offset to the end; from the partition's begin if nothing is committed.
+    pub lag: i64,
+    /// The id of the member that reads it; `None` if nobody does.
+    pub member: Option<String>,
+}
+
+impl Admin {
+    /// All consumer groups, by name.
+    ///
+    /// # Errors
+    /// [`KafkaError::NoAnswer`], [`KafkaError::Refused`].
+    pub async fn groups(&self) -> Result<Vec<GroupSummary>, KafkaError> {
+        let action = "list consumer groups".to_owned();
+        let listed = self.run(action, |client| client.list_groups(REQUEST));
+        let groups = listed.await?.into_iter().map(|group| GroupSummary {
+            name: group.name,
+            state: group.state,
+            protocol: group.kind,
+        });
+        let mut groups: Vec<_> = groups.collect();
+        groups.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(groups)
+    }
+
+    /// One consumer group.
+    ///
+    /// # Errors
+    /// [`KafkaError::UnknownGroup`], [`KafkaError::NoAnswer`], [`KafkaError::Refused`].
+    pub async fn describe_group(&self, group: &str) -> Result<GroupDescription, KafkaError> {
+        let name = group.to_owned();
+        let action = format!("describe consumer group {group}");
+        let described = self.run(action, move |client| describe(client, name));
+        described.await?.ok_or_else(|| KafkaError::UnknownGroup {
+            group: group.to_owned(),
+            brokers: self.brokers.to_string(),
+        })
+    }
+}
+
+fn describe(client: &Client, name: String) -> Result<Option<GroupDescription>, ClientError> {
+    use rdkafka::types::RDKafkaErrorCode::GroupIdNotFound;
+    let described = match client.describe_group(&name, REQUEST) {
+        Err(error) if error.code == GroupIdNotFound => return Ok(None),
+        described => described?,
+    };
+    let committed = match client.committed_offsets(&name, REQUEST) {
+        Err(error) if error.code == GroupIdNotFound => Vec::new(),
+        committed => committed?,
+    };
+    // What Kafka says of a group that it does not know.
+    if described.state == "Dead" && committed.is_empty() {
+        return Ok(None);
+    }
+    let committed = committed
+        .into_iter()
+        .filter(|line| line.offset >= 0)
+        .map(|line| (line.partition, NextOffset(line.offset)))
+        .collect();
+    let partitions = lags(client, &described.members, committed)?;
+    let DescribedGroup {
+        state,
+        assignor,
+        members,
+    } = described;
+    let mut members: Vec<_> = members.into_iter().map(Member::from).collect();
+    members.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(Some(GroupDescription {
+        name,
+        state,
+        assignor,
+        members,
+        partitions,
+    }))
+}
+
+fn lags(
+    client: &Client,
+    members: &[DescribedMember],
+    committed: BTreeMap<TopicPartition, NextOffset>,
+) -> Result<Vec<PartitionLag>, ClientError> {
+    let owners: BTreeMap<&TopicPartition, &str> = members
+        .iter()
+        .flat_map(|member| member.assignment.iter().map(|p| (p, member.id.as_str())))
+        .collect();
+    let partitions: BTreeSet<&TopicPartition> =
+        committed.keys().chain(owners.keys().copied()).collect();
+    let partitions = existing(client, partitions)?;
+    let begins = offsets(client, &partitions, OffsetAt::Begin)?;
+    let ends = offsets(client, &partitions, OffsetAt::End)?;
+    let lags = partitions.into_iter().map(|partition| {
+        let end = ends.get(&partition).copied().unwrap_or(NextOffset(0));
+        let begin = begins.get(&partition).copied().unwrap_or(end);
+        let committed = committed.get(&partition).copied();
+        // Records below the begin are gone, and with them the lag they were.
+        let next = committed.unwrap_or(begin).max(begin);
+        PartitionLag {
+            committed,
+            end,
+            lag: (end.0 - next.0).max(0),
+            member: owners.get(&partition).map(|id| (*id).to_owned()),
+            partition,
+        }
+    });
+    Ok(lags.collect())
+}
+
+/// Without the partitions of topics that were deleted since the group committed them.
+fn existing(
+    client: &Client,
+    partitions: BTreeSet<&TopicPartition>,
+) -> Result<Vec<TopicPartition>, ClientError> {
+    let topics: BTreeSet<&str> = partitions.iter().map(|p| &*p.topic).collect();
+    let mut counts = BTreeMap::new();
+    for topic in topics {
+        if let Some(found) = client.topic(topic, REQUEST)? {
+            counts.insert(topic, found.partitions);
+        }
+    }
+    let partitions = partitions.into_iter().filter(|partition| {
+        let count = counts.get(&*partition.topic);
+        count.is_some_and(|count| partition.partition < *count)
+    });
+    Ok(partitions.cloned().collect())
+}
+
+impl From<DescribedMember> for Member {
+    fn from(member: DescribedMember) -> Self {
+        Self {
+            id: member.id,
+            instance_id: member.instance_id,
+            client_id: member.client_id,
+            host: member.host,
+            assignment: member.assignment,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Where partitions begin and end, what stands at a time, and what groups have committed.
+
+use std::time::Duration;
+
+use longshore_event::TopicPartition;
+use rdkafka_sys as sys;
+use sys::rd_kafka_OffsetSpec_t as Spec;
+use sys::rd_kafka_admin_op_t as Operation;
+
+use super::{ask, c_string, pointers};
+use crate::native::Client;
+use crate::native::error::{ClientError, text};
+use crate::native::partitions::{PartitionList, PartitionOffset, read};
+
+/// Which offset of a partition is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OffsetAt {
+    /// The first that can be read.
+    Begin,
+    /// The one behind the last.
+    End,
+    /// The first whose timestamp is at or after this many milliseconds since 1970; -1 if there is none.
+    Millis(i64),
+}
+
+impl Client {
+    /// An offset of each partition, in any order.
+    pub(crate) fn list_offsets(
+        &self,
+        partitions: &[TopicPartition],
+        at: OffsetAt,
+        within: Duration,
+    ) -> Result<Vec<PartitionOffset>, ClientError> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let at = match at {
+            OffsetAt::Begin => Spec::RD_KAFKA_OFFSET_SPEC_EARLIEST as i64,
+            OffsetAt::End => Spec::RD_KAFKA_OFFSET_SPEC_LATEST as i64,
+            OffsetAt::Millis(millis) => millis,
+        };
+        let mut list = PartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.push(&partition.topic, partition.partition, Some(at));
+        }
+        let answer = ask(
+            self,
+            Operation::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
+            within,
+            // SAFETY: all are live for the call, which copies them.
+            |options, queue| unsafe {
+                sys::rd_kafka_ListOffsets(self.handle(), list.as_ptr(), options, queue);
+            },
+        )?;
+        // SAFETY: the answer is live, and so is what is read from it.
+        unsafe {
+            let mut count = 0;
+            let result = sys::rd_kafka_event_ListOffsets_result(answer.event);
+            let infos = sys::rd_kafka_ListOffsets_result_infos(result, &mut count);
+            let mut offsets = Vec::with_capacity(count);
+            for info in pointers(infos, count) {
+                let line = &*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
+                let topic = text(line.topic);
+                offsets.push(PartitionOffset {
+                    partition: TopicPartition::new(topic, line.partition),
+                    offset: line.offset,
+                    error: ClientError::of(line.err),
+                });
+            }
+            Ok(offsets)
+        }
+    }
+
+    /// What a group has committed, for every partition it has ever committed; a negative offset stands for none.
+    pub(crate) fn committed_offsets(
+        &self,
+        group: &str,
+        within: Duration,
+    ) -> Result<Vec<PartitionOffset>, ClientError> {
+        let name = c_string(group)?;
+        // SAFETY: the name is copied; no list means all; the request is ours and destroyed after its last use.
+        unsafe {
+            let mut request =
+                sys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), std::ptr::null());
+            let answer = ask(
+                self,
+                Operation::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
+                within,
+                |options, queue| {
+                    sys::rd_kafka_ListConsumerGroupOffsets(
+                        self.handle(),
+                        &mut request,
+                        1,
+                        options,
+                        queue,
+                    );
+                },
+            );
+            sys::rd_kafka_ListConsumerGroupOffsets_destroy_array(&mut request, 1);
+            let answer = answer?;
+            let mut count = 0;
+            let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(answer.event);
+            let groups = sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count);
+            let mut offsets = Vec::new();
+            for group in pointers(groups, count) {
+                if let Some(error) = ClientError::borrow(sys::rd_kafka_group_result_error(*group)) {
+                    return Err(error);
+                }
+                offsets.extend(read(sys::rd_kafka_group_result_partitions(*group)));
+            }
+            Ok(offsets)
+        }
+    }
+}

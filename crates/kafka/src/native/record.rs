@@ -1,0 +1,115 @@
+//! A fetched message as a record: key and value copied once into one allocation, headers as they are on the wire.
+
+use std::ffi::{CStr, c_char, c_void};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use longshore_event::{Headers, Offset, Record, TopicPartition};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka_sys as sys;
+
+/// The topic of a message, as bytes: cheaper to compare than to check for UTF-8.
+///
+/// # Safety
+/// `message` comes from a live event of a consumer.
+pub(crate) unsafe fn topic_of(message: &sys::rd_kafka_message_t) -> &[u8] {
+    // SAFETY: a fetched message has a topic, which lives as long as the message.
+    unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(message.rkt)) }.to_bytes()
+}
+
+/// The record of a message of `partition`.
+///
+/// A header's name that is not UTF-8 has what is damaged replaced by U+FFFD, and one with a NUL ends there, since
+/// librdkafka tells it as a C string; values are exact.
+///
+/// # Safety
+/// `message` comes from a live event of a consumer.
+pub(crate) unsafe fn record(
+    message: &sys::rd_kafka_message_t,
+    partition: TopicPartition,
+) -> Record {
+    // SAFETY: librdkafka gives either null or that many bytes, which live as long as the message.
+    let (key, value) = unsafe {
+        (
+            slice(message.key, message.key_len),
+            slice(message.payload, message.len),
+        )
+    };
+    let (key, value) = copy(key, value);
+    let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    // SAFETY: the message is live.
+    let millis = unsafe { sys::rd_kafka_message_timestamp(message, &mut kind) };
+    let known = kind != sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    Record {
+        partition,
+        offset: Offset(message.offset),
+        timestamp: Timestamp::from_millisecond(millis).ok().filter(|_| known),
+        key,
+        value,
+        // SAFETY: as the caller promised.
+        headers: unsafe { headers(message) },
+    }
+}
+
+fn copy(key: Option<&[u8]>, value: Option<&[u8]>) -> (Option<Bytes>, Option<Bytes>) {
+    let (Some(key), Some(value)) = (key, value) else {
+        return (
+            key.map(Bytes::copy_from_slice),
+            value.map(Bytes::copy_from_slice),
+        );
+    };
+    let mut both = Vec::with_capacity(key.len() + value.len());
+    both.extend_from_slice(key);
+    both.extend_from_slice(value);
+    let mut first = Bytes::from(both);
+    let second = first.split_off(key.len());
+    (Some(first), Some(second))
+}
+
+unsafe fn headers(message: &sys::rd_kafka_message_t) -> Headers {
+    let mut list = std::ptr::null_mut();
+    // SAFETY: the message is live; the list stays its own.
+    let code = unsafe { sys::rd_kafka_message_headers(message, &mut list) };
+    if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Headers::new();
+    }
+    // SAFETY: the list is live.
+    let count = unsafe { sys::rd_kafka_header_cnt(list) };
+    // SAFETY: as above, and every index is below the count.
+    let all = (0..count).map_while(|index| unsafe { header(list, index) });
+    let bytes = all
+        .clone()
+        .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
+    let mut headers = Headers::with_capacity(count, bytes.sum());
+    for (name, value) in all {
+        headers.push(&String::from_utf8_lossy(name), value);
+    }
+    headers
+}
+
+unsafe fn header<'a>(
+    list: *const sys::rd_kafka_headers_t,
+    index: usize,
+) -> Option<(&'a [u8], Option<&'a [u8]>)> {
+    let mut name: *const c_char = std::ptr::null();
+    let mut value: *const c_void = std::ptr::null();
+    let mut size = 0;
+    // SAFETY: the list is live, and so are name and value as long as the message is.
+    unsafe {
+        let code = sys::rd_kafka_header_get_all(list, index, &mut name, &mut value, &mut size);
+        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        Some((CStr::from_ptr(name).to_bytes(), slice(value, size)))
+    }
+}
+
+/// # Safety
+/// `start` is null or points to `length` bytes that live for `'a`.
+unsafe fn slice<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
+    if start.is_null() {
+        return None;
+    }
+    // SAFETY: as the caller promised.
+    Some(unsafe { std::slice::from_raw_parts(start.cast(), length) })
+}

@@ -1,0 +1,232 @@
+//! A bench for one consumer group: log, store and publisher that outlive the workers, and a handler that does what the
+//! note says.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use longshore_event::{Envelope, Identity, Record, TopicPartition};
+use longshore_testkit::memory::{
+    Echo, MemoryGroup, MemoryLog, MemoryPublisher, MemorySource, MemoryStore, Note, SourceControl,
+};
+use longshore_worker::{
+    Clock, Context, Failure, Handler, Metrics, Settings, SourceError, Status, StoreStrategy,
+    Worker, sql,
+};
+use prometheus_client::registry::Registry;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+pub(crate) const GROUP: &str = "echoers";
+/// Longer than anything here takes in tokio's time; the clock is paused, so it costs nothing.
+pub(crate) const SOON: Duration = Duration::from_secs(600);
+
+pub(crate) struct Bench {
+    pub(crate) log: MemoryLog,
+    pub(crate) group: MemoryGroup,
+    pub(crate) store: MemoryStore,
+    pub(crate) publisher: MemoryPublisher,
+    pub(crate) calls: Calls,
+    produced: AtomicUsize,
+}
+
+/// What the handler was asked, in order: the note's text at its start, and again with a `.` at its end.
+#[derive(Clone, Default)]
+pub(crate) struct Calls(Arc<Mutex<Vec<String>>>);
+
+impl Calls {
+    fn push(&self, call: String) {
+        self.0.lock().expect("no panic holds it").push(call);
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no panic holds it").clone()
+    }
+
+    pub(crate) fn started(&self, text: &str) -> usize {
+        self.all().iter().filter(|call| *call == text).count()
+    }
+}
+
+/// Does what the note says: `slow` takes a second, `flaky` fails twice, `down` always fails, `poison` fails for
+/// good, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects. Whatever it
+/// does, it echoes the note if it succeeds.
+pub(crate) struct Script(pub Calls);
+
+impl Handler for Script {
+    type Payload = Note;
+    const NAME: &'static str = "script";
+
+    async fn handle(
+        &self,
+        message: &Envelope<Note>,
+        context: &mut Context<'_, Note>,
+    ) -> Result<(), Failure> {
+        let note = message.event();
+        self.0.push(note.text.clone());
+        match note.text.split(' ').next().unwrap_or_default() {
+            "slow" => tokio::time::sleep(Duration::from_secs(1)).await,
+            "flaky" if context.attempt() <= 2 => Err(std::io::Error::other("not yet"))?,
+            "down" => Err(std::io::Error::other("always"))?,
+            "poison" => return Err(Failure::permanent("never")),
+            "panic" => panic!("as asked"),
+            "hang" => std::future::pending().await,
+            "bad" => context.write(sql("bad write")),
+            _ => {}
+        }
+        context.write(sql("insert into notes values ($1)").bind(note.text.clone()));
+        context.publish(&Echo::from(note))?;
+        self.0.push(format!("{}.", note.text));
+        Ok(())
+    }
+}
+
+/// A worker at work. Dropping it is a crash.
+pub(crate) struct Running {
+    pub(crate) control: SourceControl,
+    pub(crate) status: watch::Receiver<Status>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<(), SourceError>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Running {
+    pub(crate) async fn stop(mut self) -> Result<(), SourceError> {
+        self.stop
+            .take()
+            .expect("stopped once")
+            .send(())
+            .expect("running");
+        (&mut self.task).await.expect("no panic")
+    }
+
+    pub(crate) async fn crash(mut self) {
+        self.task.abort();
+        assert!((&mut self.task).await.expect_err("aborted").is_cancelled());
+    }
+}
+
+impl Bench {
+    pub(crate) fn new(partitions: i32) -> Self {
+        let log = MemoryLog::new()
+            .with_topic("notes", partitions)
+            .with_topic("notes.dlq", 1)
+            .with_topic("echoes", 1);
+        let store = MemoryStore::new();
+        store.reject_statement("bad write");
+        Self {
+            group: MemoryGroup::new(&log),
+            publisher: MemoryPublisher::new(&log),
+            store,
+            log,
+            calls: Calls::default(),
+            produced: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            clock: Clock::from_tokio(Timestamp::UNIX_EPOCH),
+            ..Settings::new(GROUP)
+        }
+    }
+
+    /// A worker that owns every partition.
+    pub(crate) fn start(&self) -> Running {
+        let running = self.start_with(self.settings(), self.group.join(2_000));
+        running.control.assign(&self.partitions());
+        running
+    }
+
+    /// A worker without partitions so far.
+    pub(crate) fn start_with(&self, settings: Settings, source: MemorySource) -> Running {
+        let control = source.control();
+        let strategy = StoreStrategy::new(Arc::new(self.store.clone()), self.publisher.clone());
+        let metrics = Metrics::register(&mut Registry::default(), GROUP);
+        let handler = Script(self.calls.clone());
+        let worker = Worker::new(handler, source, strategy, settings, metrics);
+        let (stop, stopped) = oneshot::channel::<()>();
+        Running {
+            control,
+            status: worker.status(),
+            stop: Some(stop),
+            task: tokio::spawn(worker.run(async {
+                // A dropped sender is a stop as well.
+                stopped.await.unwrap_or_default();
+            })),
+        }
+    }
+
+    pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
+        self.log.partitions("notes")
+    }
+
+    /// Produces notes of one key, with ids that no other note has.
+    pub(crate) fn produce(&self, key: &str, texts: &[&str]) -> Vec<Record> {
+        texts
+            .iter()
+            .map(|text| {
+                let id = format!("{key}-{}", self.produced.fetch_add(1, Ordering::Relaxed));
+                self.log.produce(&id, &Note::new(key, text))
+            })
+            .collect()
+    }
+
+    /// Waits until the topic holds that many records.
+    pub(crate) async fn until(&self, topic: &str, count: usize) {
+        let reached = self.log.wait_until(|log| log.records(topic).len() >= count);
+        if tokio::time::timeout(SOON, reached).await.is_err() {
+            let found = self.log.records(topic).len();
+            panic!(
+                "{topic} holds {found} records, not {count}; calls: {:?}",
+                self.calls.all()
+            );
+        }
+    }
+
+    /// Waits for a condition that nothing announces.
+    pub(crate) async fn until_true(&self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
+        let poll = async {
+            while !condition(self) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(
+            tokio::time::timeout(SOON, poll).await.is_ok(),
+            "never: {what}"
+        );
+    }
+
+    /// The texts in a topic, in log order.
+    pub(crate) fn texts(&self, topic: &str) -> Vec<String> {
+        self.log.records(topic).iter().map(text).collect()
+    }
+
+    /// The sum of the offsets committed to the group: how many records of the topic are behind the watermark.
+    pub(crate) fn committed(&self) -> i64 {
+        let partitions = self.partitions();
+        let committed = partitions
+            .iter()
+            .map(|partition| self.group.committed(partition));
+        committed.flatten().map(|next| next.0).sum()
+    }
+}
+
+pub(crate) fn text(record: &Record) -> String {
+    let value = record.value.as_deref().unwrap_or_default();
+    let json: serde_json::Value = serde_json::from_slice(value).unwrap_or_default();
+    json["text"].as_str().unwrap_or("?").to_owned()
+}
+
+pub(crate) fn identity(id: &str) -> Identity {
+    Identity {
+        source: "test".into(),
+        id: id.into(),
+    }
+}

@@ -1,0 +1,12 @@
+//! The runtime on the in-memory log under paused time: what a worker promises, fact by fact.
+
+mod bench;
+
+mod happy_path;
+mod order;
+
+mod failures;
+mod outages;
+
+mod crashes;
+mod rebalances;

@@ -1,0 +1,158 @@
+//! The store or the broker is away: work waits, nothing is lost, dropped or dead-lettered.
+
+use std::time::Duration;
+
+use longshore_worker::PublishErrorKind;
+
+use crate::bench::Bench;
+
+#[tokio::test(start_paused = true)]
+async fn work_waits_for_the_store_and_goes_on() {
+    let bench = Bench::new(1);
+    let worker = bench.start();
+    bench.produce("a", &["1"]);
+    bench.until("echoes", 1).await;
+
+    bench.store.unavailable();
+    bench.produce("a", &["2", "3"]);
+    let mut status = worker.status.clone();
+    status
+        .wait_for(|status| status.commits_unavailable.is_some())
+        .await
+        .expect("running");
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!(bench.committed() <= 1);
+    assert!(bench.log.records("notes.dlq").is_empty());
+
+    bench.store.available();
+    bench.until("echoes", 3).await;
+    status
+        .wait_for(|status| status.ready())
+        .await
+        .expect("running");
+    worker.stop().await.expect("left in good order");
+    assert_eq!(bench.texts("echoes"), ["1", "2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_whose_answer_is_lost_takes_effect_once_and_is_published() {
+    let bench = Bench::new(1);
+    bench.store.lose_answer_of_commit(1);
+    bench.produce("a", &["1", "2"]);
+    bench.produce("b", &["3"]);
+    let worker = bench.start();
+    bench.until("echoes", 3).await;
+    bench
+        .until_true("all is finished", |bench| bench.committed() == 3)
+        .await;
+    worker.stop().await.expect("left in good order");
+
+    let echoes = bench.texts("echoes");
+    assert_eq!(echoes.len(), 3);
+    let place = |text| echoes.iter().position(|echo| echo == text);
+    assert!(place("1") < place("2"), "{echoes:?}");
+    assert_eq!(bench.store.finished().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_dead_letter_topic_holds_back_dead_letters_and_nothing_else() {
+    let bench = Bench::new(1);
+    bench
+        .publisher
+        .refuse_topic("notes.dlq", PublishErrorKind::UnknownTopic);
+    bench.produce("a", &["poison 1", "2", "poison 3"]);
+    let worker = bench.start();
+    bench.until("echoes", 1).await;
+    bench
+        .until_true("all is finished", |bench| bench.committed() == 3)
+        .await;
+    assert_eq!(bench.store.outbox_rows().len(), 2);
+
+    bench.publisher.accept_topic("notes.dlq");
+    bench.until("notes.dlq", 2).await;
+    bench
+        .until_true("the outbox is clear", |bench| {
+            bench.store.outbox_rows().is_empty()
+        })
+        .await;
+    worker.stop().await.expect("left in good order");
+    assert_eq!(bench.texts("notes.dlq"), ["poison 1", "poison 3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_starts_and_stops_while_a_dead_letter_topic_is_missing() {
+    let bench = Bench::new(1);
+    bench
+        .publisher
+        .refuse_topic("notes.dlq", PublishErrorKind::UnknownTopic);
+    bench.produce("a", &["poison"]);
+    let first = bench.start();
+    bench
+        .until_true("it is finished", |bench| bench.committed() == 1)
+        .await;
+    first.stop().await.expect("left in good order");
+
+    let second = bench.start();
+    bench.produce("a", &["next"]);
+    bench.until("echoes", 1).await;
+    bench.publisher.accept_topic("notes.dlq");
+    bench.until("notes.dlq", 1).await;
+    bench
+        .until_true("the outbox is clear", |bench| {
+            bench.store.outbox_rows().is_empty()
+        })
+        .await;
+    second.stop().await.expect("left in good order");
+
+    assert_eq!(bench.texts("notes.dlq"), ["poison"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_dead_letters_than_fit_in_memory_are_published_from_the_store() {
+    let bench = Bench::new(1);
+    bench
+        .publisher
+        .refuse_topic("notes.dlq", PublishErrorKind::UnknownTopic);
+    for n in 0..5_000 {
+        bench.produce(&format!("k-{}", n % 100), &[&format!("poison {n}")]);
+    }
+    let worker = bench.start();
+    bench
+        .until_true("all is finished", |bench| bench.committed() == 5_000)
+        .await;
+
+    bench.publisher.accept_topic("notes.dlq");
+    bench.until("notes.dlq", 5_000).await;
+    bench
+        .until_true("the outbox is clear", |bench| {
+            bench.store.outbox_rows().is_empty()
+        })
+        .await;
+    worker.stop().await.expect("left in good order");
+
+    let mut last = [-1; 100];
+    for text in bench.texts("notes.dlq") {
+        let n: i32 = text["poison ".len()..].parse().expect("a number");
+        let key = (n % 100) as usize;
+        assert!(last[key] < n, "{n} after {}", last[key]);
+        last[key] = n;
+    }
+    assert_eq!(bench.log.records("notes.dlq").len(), 5_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn follow_ons_wait_for_the_broker() {
+    let bench = Bench::new(1);
+    bench.publisher.unavailable();
+    bench.produce("a", &["1", "2"]);
+    let worker = bench.start();
+    bench
+        .until_true("all is finished", |bench| bench.committed() == 2)
+        .await;
+    assert!(bench.log.records("echoes").is_empty());
+
+    bench.publisher.available();
+    bench.until("echoes", 2).await;
+    worker.stop().await.expect("left in good order");
+    assert_eq!(bench.texts("echoes"), ["1", "2"]);
+}

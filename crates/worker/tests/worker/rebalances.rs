@@ -1,0 +1,160 @@
+//! Partitions that move: finished before they go, left alone once they are gone, taken over in order.
+
+use std::time::Duration;
+
+use longshore_event::NextOffset;
+
+use crate::bench::Bench;
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_partition_goes_after_its_in_flight_messages_are_finished() {
+    let bench = Bench::new(1);
+    bench.produce("a", &["slow 1", "slow 2"]);
+    let worker = bench.start();
+    bench
+        .until_true("the first is being handled", |bench| {
+            bench.calls.started("slow 1") == 1
+        })
+        .await;
+
+    let answered = worker.control.revoke(&bench.partitions(), LONG).await;
+
+    assert_eq!(
+        answered,
+        Some(vec![(bench.partitions()[0].clone(), NextOffset(1))])
+    );
+    assert_eq!(
+        bench.texts("echoes"),
+        ["slow 1"],
+        "published before it goes"
+    );
+    assert_eq!(bench.calls.started("slow 2"), 0);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_partitions_flow_while_one_is_being_revoked() {
+    let bench = Bench::new(8);
+    let slow = bench.produce("a", &["slow 1"])[0].partition.clone();
+    let worker = bench.start();
+    bench
+        .until_true("it is being handled", |bench| {
+            bench.calls.started("slow 1") == 1
+        })
+        .await;
+
+    let revoking = tokio::spawn({
+        let control = worker.control.clone();
+        let slow = slow.clone();
+        async move { control.revoke(&[slow], LONG).await }
+    });
+    assert!(revoking.await.expect("no panic").is_some());
+    for n in 0..20 {
+        bench.produce(&format!("k-{n}"), &["x"]);
+    }
+    let elsewhere = bench.log.records("notes");
+    let elsewhere = elsewhere
+        .iter()
+        .filter(|record| record.partition != slow)
+        .count();
+    bench.until("echoes", 1 + elsewhere).await;
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_finished_in_time_takes_no_effect_here() {
+    let bench = Bench::new(1);
+    bench.produce("a", &["slow 1"]);
+    let first = bench.start();
+    bench
+        .until_true("it is being handled", |bench| {
+            bench.calls.started("slow 1") == 1
+        })
+        .await;
+
+    let answered = first
+        .control
+        .revoke(&bench.partitions(), Duration::from_millis(10))
+        .await;
+    let second = bench.start();
+    bench.until("echoes", 1).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    assert!(answered.is_none_or(|offsets| offsets.is_empty()));
+    assert_eq!(bench.calls.started("slow 1"), 2);
+    assert_eq!(bench.texts("echoes"), ["slow 1"]);
+    assert_eq!(bench.store.finished().len(), 1);
+    first.stop().await.expect("left in good order");
+    second.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_committed_of_a_lost_partition() {
+    let bench = Bench::new(1);
+    bench.produce("a", &["slow 1", "slow 2"]);
+    let worker = bench.start();
+    bench
+        .until_true("it is being handled", |bench| {
+            bench.calls.started("slow 1") == 1
+        })
+        .await;
+
+    worker.control.lose(&bench.partitions());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    assert!(bench.store.finished().is_empty());
+    assert_eq!(bench.committed(), 0);
+    assert_eq!(worker.control.stale_commits(), 0);
+    assert_eq!(worker.control.in_flight(), 0);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_owner_publishes_what_the_previous_one_left_before_anything_new() {
+    let bench = Bench::new(1);
+    bench.publisher.unavailable();
+    bench.produce("a", &["1", "2"]);
+    let first = bench.start();
+    bench
+        .until_true("both are committed", |bench| {
+            bench.store.finished().len() == 2
+        })
+        .await;
+    first.crash().await;
+    bench.produce("a", &["3"]);
+
+    let second = bench.start();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.calls.started("3"), 0, "handled before the take-over");
+    bench.publisher.available();
+    bench.until("echoes", 3).await;
+    second.stop().await.expect("left in good order");
+
+    let echoes = bench.texts("echoes");
+    assert_eq!(echoes.last().map(String::as_str), Some("3"), "{echoes:?}");
+    assert_eq!(echoes.iter().filter(|echo| *echo == "1").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_comes_back_starts_afresh() {
+    let bench = Bench::new(1);
+    bench.produce("a", &["1"]);
+    let worker = bench.start();
+    bench.until("echoes", 1).await;
+    for round in 2..6 {
+        worker
+            .control
+            .revoke(&bench.partitions(), LONG)
+            .await
+            .expect("answered");
+        bench.produce("a", &[&round.to_string()]);
+        worker.control.assign(&bench.partitions());
+        bench.until("echoes", round).await;
+    }
+    worker.stop().await.expect("left in good order");
+
+    assert_eq!(bench.texts("echoes"), ["1", "2", "3", "4", "5"]);
+    assert_eq!(bench.committed(), 5);
+}

@@ -1,4 +1,4 @@
-//! The embedded broker as librdkafka sees it. One file a subject:
+//! The embedded broker as clients see it. One file a subject:
 //!
 //! - [`records`]: what goes in comes out
 //! - [`groups`]: who consumes what

@@ -1,0 +1,103 @@
+//! Starting, stopping, and what survives.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use longshore_broker::{Broker, BrokerConfig, StartError};
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::message::Message;
+
+use crate::support::{TestBroker, assigned, poll_until, take, text};
+
+#[tokio::test]
+async fn records_and_committed_offsets_survive_a_restart() {
+    let test = TestBroker::with_topics(&[("t", 1)]).await;
+    test.send("t", &["a", "b"]).await;
+    let consumer = test.consumer("g", &["t"]);
+    take(&consumer, 1);
+    consumer.commit_consumer_state(CommitMode::Sync).unwrap();
+    drop(consumer);
+
+    let test = test.restart().await;
+    test.send("t", &["c"]).await;
+
+    let rest: Vec<_> = take(&test.consumer("g", &["t"]), 2)
+        .iter()
+        .map(|record| (record.offset(), text(record).to_owned()))
+        .collect();
+    assert_eq!(rest, [(1, "b".to_owned()), (2, "c".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_member_and_a_producer_go_on_through_a_restart() {
+    let test = TestBroker::with_topics(&[("t", 2)]).await;
+    let producer = test.producer();
+    let consumer = test.consumer("g", &["t"]);
+    poll_until(&[&consumer], "the member has both partitions", || {
+        assigned(&consumer) == 2
+    });
+    let send = async |value: &'static str| {
+        let record = rdkafka::producer::FutureRecord::<(), str>::to("t").payload(value);
+        producer
+            .send(record, crate::support::DEADLINE)
+            .await
+            .unwrap();
+    };
+    send("before").await;
+    take(&consumer, 1);
+
+    let test = test.restart().await;
+    send("after").await;
+
+    assert_eq!(text(&take(&consumer, 1)[0]), "after");
+    drop(test);
+}
+
+#[tokio::test]
+async fn a_data_directory_belongs_to_one_broker() {
+    let test = TestBroker::start().await;
+
+    let refused = Broker::start(BrokerConfig::new(test.data.path())).await;
+
+    assert!(matches!(refused, Err(StartError::DataInUse { .. })));
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("in use by another broker"), "{message}");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_an_error_that_leaves_the_data_free() {
+    let test = TestBroker::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut config = BrokerConfig::new(data.path());
+    config.listen = test.broker.address();
+
+    let refused = Broker::start(config.clone()).await;
+
+    assert!(matches!(refused, Err(StartError::Bind { .. })));
+    config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    Broker::start(config).await.unwrap().shutdown().await;
+}
+
+#[tokio::test]
+async fn only_a_loopback_address_is_accepted_without_asking() {
+    let data = tempfile::tempdir().unwrap();
+    let mut config = BrokerConfig::new(data.path());
+    config.listen = SocketAddr::from(([0, 0, 0, 0], 0));
+
+    let refused = Broker::start(config.clone()).await;
+
+    assert!(matches!(refused, Err(StartError::NotLoopback { .. })));
+    config.allow_remote = true;
+    Broker::start(config).await.unwrap().shutdown().await;
+}
+
+#[tokio::test]
+async fn a_broker_starts_and_stops_many_times_on_one_port_and_directory() {
+    let mut test = TestBroker::start().await;
+
+    for _ in 0..10 {
+        let began = Instant::now();
+        test = test.restart().await;
+        assert!(began.elapsed().as_millis() < 1_000, "{:?}", began.elapsed());
+    }
+}

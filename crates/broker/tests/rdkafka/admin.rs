@@ -1,1 +1,0 @@
-//! Topics, configurations and groups through the admin API.

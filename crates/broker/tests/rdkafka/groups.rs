@@ -1,1 +1,0 @@
-//! Who consumes what: rebalances, static members, members that vanish.

@@ -1,1 +1,0 @@
-//! Where a consumer goes on: committed offsets, timestamps, resets.

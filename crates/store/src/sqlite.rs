@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io, path};
 
-use sqlx::AnyPool;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection};
 
 use crate::OpenError;
 use crate::classify::Database;
@@ -33,15 +33,12 @@ pub(crate) async fn connect(path: &Path) -> Result<Inner, OpenError> {
         fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
     }
     let lock = lock(&path)?;
-    let writer = pool(&path, 1, WRITER)?;
-    // Connecting here shows what is wrong with the file, and switches it to WAL before the first reader opens it.
-    drop(
-        writer
-            .acquire()
-            .await
-            .map_err(|error| refused(&path, error))?,
-    );
-    let reader = pool(&path, READERS, READER)?;
+    let options: AnyConnectOptions = url(&path).parse().map_err(OpenError::Refused)?;
+    check(&options)
+        .await
+        .map_err(|error| file_error(&path, io::Error::other(error)))?;
+    let writer = pool(&options, 1, WRITER);
+    let reader = pool(&options, READERS, READER);
     Ok(Inner {
         database: Database::Sqlite,
         writer,
@@ -69,9 +66,16 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn pool(path: &Path, connections: u32, setup: &'static str) -> Result<AnyPool, OpenError> {
-    let options: AnyConnectOptions = url(path).parse().map_err(OpenError::Refused)?;
-    Ok(AnyPoolOptions::new()
+/// Connects once outside of the pool, which tries again by itself and then only tells that time ran out. It creates
+/// the file and switches it to WAL before the first reader opens it.
+async fn check(options: &AnyConnectOptions) -> sqlx::Result<()> {
+    let mut connection: AnyConnection = options.connect().await?;
+    sqlx::raw_sql(WRITER).execute(&mut connection).await?;
+    connection.close().await
+}
+
+fn pool(options: &AnyConnectOptions, connections: u32, setup: &'static str) -> AnyPool {
+    AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_LIMIT)
         .idle_timeout(None)
@@ -84,7 +88,7 @@ fn pool(path: &Path, connections: u32, setup: &'static str) -> Result<AnyPool, O
                 Ok(())
             })
         })
-        .connect_lazy_with(options))
+        .connect_lazy_with(options.clone())
 }
 
 /// `sqlite://PATH` with every byte escaped that has a meaning in a URL.
@@ -108,9 +112,33 @@ fn file_error(path: &Path, source: io::Error) -> OpenError {
     }
 }
 
-fn refused(path: &Path, error: sqlx::Error) -> OpenError {
-    match error {
-        sqlx::Error::PoolTimedOut => OpenError::Unavailable(error.into()),
-        error => file_error(path, io::Error::other(error)),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Row as _;
+
+    #[tokio::test]
+    async fn the_writer_syncs_every_commit_and_checks_foreign_keys() {
+        sqlx::any::install_default_drivers();
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = connect(&directory.path().join("store.db"))
+            .await
+            .expect("opens");
+        for (pragma, expected) in [
+            ("synchronous", 2),
+            ("foreign_keys", 1),
+            ("busy_timeout", 5000),
+        ] {
+            let text = sqlx::AssertSqlSafe(format!("pragma {pragma}"));
+            let row = sqlx::query(text)
+                .fetch_one(&store.writer)
+                .await
+                .expect("answers");
+            assert_eq!(row.get::<i64, _>(0), expected, "{pragma}");
+        }
+        let mode = sqlx::query("pragma journal_mode")
+            .fetch_one(&store.reader)
+            .await;
+        assert_eq!(mode.expect("answers").get::<String, _>(0), "wal");
     }
 }

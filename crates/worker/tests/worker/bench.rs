@@ -82,6 +82,31 @@ impl Handler for Script {
     }
 }
 
+/// Echoes without writing anything, so that it can do without a store; `poison` fails for good, `write` writes.
+pub(crate) struct Silent(pub(crate) Calls);
+
+impl Handler for Silent {
+    type Payload = Note;
+    const NAME: &'static str = "silent";
+
+    async fn handle(
+        &self,
+        message: &Envelope<Note>,
+        context: &mut Context<'_, Note>,
+    ) -> Result<(), Failure> {
+        let note = message.event();
+        self.0.push(note.text.clone());
+        match note.text.as_str() {
+            "poison" => Err(Failure::permanent("never")),
+            "write" => {
+                context.write(sql("anything"));
+                Ok(())
+            }
+            _ => context.publish(&Echo::from(note)),
+        }
+    }
+}
+
 /// A worker at work. Dropping it is a crash.
 pub(crate) struct Running {
     pub(crate) control: SourceControl,

@@ -1,6 +1,6 @@
 //! One message from the log to its effects, and many at once.
 
-use longshore_event::{NextOffset, attribute};
+use longshore_event::{NextOffset, attribute, derived_id};
 use longshore_testkit::memory::Note;
 
 use crate::bench::{Bench, identity};
@@ -22,6 +22,8 @@ async fn a_message_is_handled_committed_published_and_its_offset_freed() {
     assert_eq!(echo.headers.get_str(attribute::CAUSATION_ID), Some("n-1"));
     assert_eq!(echo.headers.get_str(attribute::CORRELATION_ID), Some("n-1"));
     assert_eq!(echo.headers.get_str(attribute::SOURCE), Some("echoers"));
+    let derived = derived_id("echoers", &identity("n-1"), 0).to_string();
+    assert_eq!(echo.headers.get_str(attribute::ID), Some(derived.as_str()));
     bench
         .until_true("the outbox is clear", |bench| {
             bench.store.outbox_rows().is_empty()

@@ -9,4 +9,5 @@ mod failures;
 mod outages;
 
 mod crashes;
+mod plain;
 mod rebalances;

@@ -276,7 +276,9 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             }
         }
         self.release(stale);
-        self.steps.push_back(Step::Admit(messages));
+        if !messages.is_empty() {
+            self.steps.push_back(Step::Admit(messages));
+        }
     }
 
     fn taken(&mut self, taken: Taken<H::Payload>) {

@@ -1,5 +1,15 @@
 //! Test support: brokers to test on, an in-memory log and store with faults, a history checker.
 //!
-//! [`memory`] stands in for Kafka and SQL where a test decides what happens next.
+//! [`memory`] stands in for Kafka and SQL where a test decides what happens next. With the feature `brokers`,
+//! `broker` and `postgres` run the real thing, and `process` runs workers that can be killed.
 
 pub mod memory;
+
+#[cfg(feature = "brokers")]
+pub mod broker;
+#[cfg(feature = "brokers")]
+pub mod postgres;
+#[cfg(feature = "brokers")]
+pub mod process;
+#[cfg(feature = "brokers")]
+pub mod wait;

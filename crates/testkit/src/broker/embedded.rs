@@ -1,0 +1,54 @@
+//! The embedded broker, in this process, with its data in a temporary directory.
+
+use anyhow::bail;
+use longshore_broker::{Broker, BrokerConfig};
+use tempfile::TempDir;
+
+use crate::process::Leash;
+
+/// An embedded broker that can be stopped and started at one address.
+#[derive(Debug)]
+pub(super) struct Embedded {
+    bootstrap: String,
+    config: BrokerConfig,
+    broker: Option<Broker>,
+    _data: TempDir,
+    _leash: Leash,
+}
+
+impl Embedded {
+    pub(super) async fn run() -> anyhow::Result<Self> {
+        let data = tempfile::Builder::new().prefix("longshore-").tempdir()?;
+        let leash = Leash::new(&format!("rm -rf '{}'", data.path().display()))?;
+        let mut config = BrokerConfig::new(data.path());
+        let broker = Broker::start(config.clone()).await?;
+        let bootstrap = broker.bootstrap();
+        config.listen = bootstrap.parse()?;
+        Ok(Self {
+            bootstrap,
+            config,
+            broker: Some(broker),
+            _data: data,
+            _leash: leash,
+        })
+    }
+
+    pub(super) fn bootstrap(&self) -> String {
+        self.bootstrap.clone()
+    }
+
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        if let Some(broker) = self.broker.take() {
+            broker.shutdown().await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn start(&mut self) -> anyhow::Result<()> {
+        if self.broker.is_some() {
+            bail!("the broker runs already");
+        }
+        self.broker = Some(Broker::start(self.config.clone()).await?);
+        Ok(())
+    }
+}

@@ -2,7 +2,7 @@
 
 use longshore_worker::{Statement, StoreError};
 use sqlx::any::AnyRow;
-use sqlx::{Decode, Row as _, Type};
+use sqlx::{AnyConnection, Decode, Row as _, Type};
 
 use crate::SqlStore;
 use crate::bind::query;
@@ -15,10 +15,9 @@ impl SqlStore {
     pub async fn execute(&self, statement: &Statement) -> Result<u64, StoreError> {
         self.within(async {
             let mut connection = self.writing().await?;
-            let done = query(statement).execute(&mut *connection).await;
-            let done =
-                done.map_err(|error| self.inner.database.statement_error(statement, error))?;
-            Ok(done.rows_affected())
+            run(&mut connection, statement)
+                .await
+                .map_err(|error| self.inner.database.statement_error(statement, error))
         })
         .await
     }
@@ -31,7 +30,10 @@ impl SqlStore {
     pub async fn fetch(&self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
         self.within(async {
             let mut connection = self.reading().await?;
-            let rows = query(statement).fetch_all(&mut *connection).await;
+            let rows = match query(statement) {
+                Ok(query) => query.fetch_all(&mut *connection).await,
+                Err(error) => Err(error),
+            };
             let rows =
                 rows.map_err(|error| self.inner.database.statement_error(statement, error))?;
             Ok(rows.into_iter().map(Row).collect())
@@ -55,6 +57,14 @@ impl SqlStore {
             .map(drop)
             .map_err(|error| StoreError::Unavailable(error.into()))
     }
+}
+
+/// Runs a statement on a connection, in its transaction if there is one; returns how many rows it changed.
+pub(crate) async fn run(
+    connection: &mut AnyConnection,
+    statement: &Statement,
+) -> sqlx::Result<u64> {
+    Ok(query(statement)?.execute(connection).await?.rows_affected())
 }
 
 /// One row of a query. Columns are counted from zero.

@@ -4,7 +4,7 @@ use longshore_worker::{Finished, OutboxRow, StoreError};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection};
 
-use crate::bind::query;
+use crate::access::run;
 use crate::classify::Database;
 use crate::migration::now;
 use crate::{SqlStore, inbox, outbox};
@@ -59,8 +59,7 @@ async fn write(
         return Err(StoreError::Duplicate);
     }
     for statement in batch.iter().flat_map(|message| &message.writes) {
-        query(statement)
-            .execute(&mut *connection)
+        run(connection, statement)
             .await
             .map_err(|error| database.statement_error(statement, error))?;
     }

@@ -59,13 +59,16 @@ pub(crate) async fn a_message_twice_in_a_batch_is_a_duplicate(place: &Place) {
 pub(crate) async fn a_rejected_statement_leaves_nothing_and_is_named(place: &Place) {
     let store = place.open().await;
     let hopeless = [
-        // A syntax error, a table that is not there, a null where none may be, a second row of one key.
+        // A syntax error, a table that is not there, a null where none may be, a second row of one key, a
+        // value too few, a value too many.
         sql("updat counter set count = 1"),
         sql("update no_such_table set count = $1").bind(1),
         sql("insert into counter (name, count) values ($1, $2)")
             .bind("x")
             .bind(None::<i64>),
         sql("insert into counter (name, count) values ('y', 1), ('y', 2)"),
+        sql("insert into typed (id, words) values ($1, $2)").bind(1),
+        sql("insert into typed (id) values ($1)").bind(1).bind(2),
     ];
     for statement in hopeless {
         let batch = [writing("a", count("n")), writing("b", statement.clone())];

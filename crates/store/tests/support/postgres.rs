@@ -30,7 +30,7 @@ pub(crate) async fn shared_url() -> Option<&'static str> {
 pub(crate) fn can_start() -> bool {
     let found = programs().is_some();
     if !found {
-        not_run("no initdb in /usr/lib/postgresql/*/bin");
+        not_run("no initdb in /usr/lib/postgresql/*/bin to start a server with");
     }
     found
 }
@@ -54,10 +54,10 @@ async fn find() -> Option<(String, Option<Cluster>)> {
 fn not_run(why: &str) {
     assert!(
         std::env::var(REQUIRED).as_deref() != Ok("1"),
-        "{REQUIRED}=1, but there is no PostgreSQL: {why}; set {URL}"
+        "{REQUIRED}=1, but not all of PostgreSQL can be tested: {why}"
     );
     say(&format!(
-        "PostgreSQL: NOT TESTED, {why}; set {URL}=postgres://... to test it"
+        "PostgreSQL: NOT TESTED, {why}; install PostgreSQL, or set {URL}=postgres://... for most of it"
     ));
 }
 

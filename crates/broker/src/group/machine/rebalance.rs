@@ -19,7 +19,7 @@ impl Group {
                 initial: true,
             },
             State::Completing | State::Stable => {
-                self.cancel_syncs(out);
+                self.cancel_syncs(now, out);
                 State::Preparing {
                     deadline: now + self.rebalance_timeout(),
                     initial: false,
@@ -106,15 +106,15 @@ impl Group {
         stays.or_else(|| self.members.keys().find(|id| joined(id)).cloned())
     }
 
-    fn cancel_syncs(&mut self, out: &mut Vec<Action>) {
+    fn cancel_syncs(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.sync_deadline = None;
         for member in self.members.values_mut() {
             member.owes_sync = false;
-            fail(
-                member.syncing.take(),
-                ResponseError::RebalanceInProgress,
-                out,
-            );
+            if let Some(call) = member.syncing.take() {
+                // It could not send heartbeats while it waited.
+                member.refresh(now);
+                fail(Some(call), ResponseError::RebalanceInProgress, out);
+            }
         }
     }
 

@@ -1,0 +1,68 @@
+//! What can be wrong with a history.
+
+use longshore_event::{Identity, Position};
+
+/// A promise that was not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A message has no end: neither a follow-on event nor a dead letter.
+    Lost {
+        /// The group that should have handled it.
+        group: String,
+        /// Where it first stands.
+        message: Position,
+        /// Who it is.
+        identity: Identity,
+    },
+    /// A message has a follow-on event and a dead letter as well.
+    TwoEnds {
+        /// The group that handled it.
+        group: String,
+        /// Where it first stands.
+        message: Position,
+    },
+    /// A record whose id or position derives from no message of its stage: made up, or a second effect of a message.
+    Orphan {
+        /// The group that wrote it.
+        group: String,
+        /// Where it stands.
+        record: Position,
+    },
+    /// A record that stands in the log twice under one id, but with other bytes or in another topic.
+    Changed {
+        /// Where it first stands.
+        first: Position,
+        /// Where it stands again.
+        again: Position,
+    },
+    /// A follow-on event that does not carry its cause's correlation id, or not its cause's id as causation id.
+    Unconnected {
+        /// Where it stands.
+        record: Position,
+        /// Where its cause stands.
+        cause: Position,
+    },
+    /// A follow-on event that stands before that of an earlier message with the same key.
+    OutOfOrder {
+        /// Where it stands.
+        record: Position,
+        /// Its cause.
+        cause: Position,
+        /// The later message of the key whose follow-on event stands before it.
+        overtaken_by: Position,
+    },
+    /// A dead letter that is not the record that failed: another key, value or header.
+    Altered {
+        /// Where it stands.
+        record: Position,
+        /// Where the record that failed stands.
+        cause: Position,
+    },
+    /// An effect on the outside world that happened more than once.
+    Repeated {
+        /// What, and whom it concerns.
+        effect: String,
+        /// How often.
+        times: usize,
+    },
+}

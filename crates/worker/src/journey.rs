@@ -218,16 +218,23 @@ fn dead_letter_id(group: &str, identity: &Identity) -> Uuid {
 }
 
 /// Orders outbox rows. It starts from the time of day, so that a restarted worker goes on above its earlier rows.
+///
+/// The lowest bits tell instances apart that share a store: equal sequences would be one too many where the outbox is
+/// read page by page.
 #[derive(Debug)]
 pub(crate) struct Sequence(AtomicI64);
 
+/// One more than the instances that can be told apart; microseconds since 1970 leave room for it until the year 2255.
+const INSTANCES: i64 = 1 << 10;
+
 impl Sequence {
     pub(crate) fn starting(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.as_microsecond()))
+        let instance = fastrand::i64(0..INSTANCES);
+        Self(AtomicI64::new(now.as_microsecond() * INSTANCES + instance))
     }
 
     pub(crate) fn next(&self) -> i64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
+        self.0.fetch_add(INSTANCES, Ordering::Relaxed)
     }
 }
 

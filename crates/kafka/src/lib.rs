@@ -16,4 +16,10 @@ pub use admin::{
     TopicConfig, TopicDescription,
 };
 
+mod source;
+pub use source::KafkaSource;
+
+mod publisher;
+pub use publisher::KafkaPublisher;
+
 mod native;

@@ -11,10 +11,16 @@ mod client;
 pub(crate) use client::{Client, Kind};
 
 mod queue;
-pub(crate) use queue::{Event, Queue};
+pub(crate) use queue::{Event, Messages, Queue};
 
 mod partitions;
+mod produce;
 mod record;
+pub(crate) use produce::Topic;
+
+mod delivery;
+pub(crate) use delivery::Batch;
+
 pub(crate) use partitions::{PartitionList, PartitionOffset};
 
 mod metadata;

@@ -8,6 +8,7 @@ use rdkafka_sys as sys;
 use super::ClientError;
 use super::admin::Answer;
 use super::partitions::PartitionList;
+use super::record::Message;
 
 /// A queue of librdkafka. One thread polls it; any thread may wake that one.
 #[derive(Debug)]
@@ -130,10 +131,13 @@ impl Event {
 }
 
 impl Messages {
-    /// The next message; it may be looked at until `self` is dropped.
-    pub(crate) fn next(&mut self) -> Option<&sys::rd_kafka_message_t> {
+    /// The next message; it may be looked at until `self` is used again.
+    pub(crate) fn next(&mut self) -> Option<Message<'_>> {
         // SAFETY: the event is live, and so are its messages as long as it is.
-        unsafe { sys::rd_kafka_event_message_next(self.event).as_ref() }
+        unsafe {
+            let message = sys::rd_kafka_event_message_next(self.event).as_ref()?;
+            Some(Message::new(message))
+        }
     }
 }
 

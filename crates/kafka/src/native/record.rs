@@ -8,46 +8,69 @@ use longshore_event::{Headers, Offset, Record, TopicPartition};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
 
-/// The topic of a message, as bytes: cheaper to compare than to check for UTF-8.
-///
-/// # Safety
-/// `message` comes from a live event of a consumer.
-pub(crate) unsafe fn topic_of(message: &sys::rd_kafka_message_t) -> &[u8] {
-    // SAFETY: a fetched message has a topic, which lives as long as the message.
-    unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(message.rkt)) }.to_bytes()
-}
+use super::ClientError;
 
-/// The record of a message of `partition`.
-///
-/// A header's name that is not UTF-8 has what is damaged replaced by U+FFFD, and one with a NUL ends there, since
-/// librdkafka tells it as a C string; values are exact.
-///
-/// # Safety
-/// `message` comes from a live event of a consumer.
-pub(crate) unsafe fn record(
-    message: &sys::rd_kafka_message_t,
-    partition: TopicPartition,
-) -> Record {
-    // SAFETY: librdkafka gives either null or that many bytes, which live as long as the message.
-    let (key, value) = unsafe {
-        (
-            slice(message.key, message.key_len),
-            slice(message.payload, message.len),
-        )
-    };
-    let (key, value) = copy(key, value);
-    let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-    // SAFETY: the message is live.
-    let millis = unsafe { sys::rd_kafka_message_timestamp(message, &mut kind) };
-    let known = kind != sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-    Record {
-        partition,
-        offset: Offset(message.offset),
-        timestamp: Timestamp::from_millisecond(millis).ok().filter(|_| known),
-        key,
-        value,
-        // SAFETY: as the caller promised.
-        headers: unsafe { headers(message) },
+/// A message of an event, as librdkafka holds it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message<'event>(&'event sys::rd_kafka_message_t);
+
+impl<'event> Message<'event> {
+    /// # Safety
+    /// The message comes from an event that lives for `'event`.
+    pub(super) unsafe fn new(message: &'event sys::rd_kafka_message_t) -> Self {
+        Self(message)
+    }
+
+    /// Its topic, as bytes: cheaper to compare than to check for UTF-8.
+    pub(crate) fn topic(self) -> &'event [u8] {
+        // SAFETY: a message of an event has a topic, whose name lives as long as the message.
+        unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(self.0.rkt)) }.to_bytes()
+    }
+
+    pub(crate) fn partition(self) -> i32 {
+        self.0.partition
+    }
+
+    pub(crate) fn offset(self) -> Offset {
+        Offset(self.0.offset)
+    }
+
+    /// What is wrong with it: damaged, or not delivered.
+    pub(crate) fn error(self) -> Option<ClientError> {
+        ClientError::of(self.0.err)
+    }
+
+    /// What was sent along with it and never left this process.
+    pub(super) fn opaque(self) -> *mut c_void {
+        self.0._private
+    }
+
+    /// The record of a fetched message of `partition`.
+    ///
+    /// A header's name that is not UTF-8 has what is damaged replaced by U+FFFD, and one with a NUL ends there, since
+    /// librdkafka tells it as a C string; values are exact.
+    pub(crate) fn record(self, partition: TopicPartition) -> Record {
+        // SAFETY: librdkafka gives either null or that many bytes, which live as long as the message.
+        let (key, value) = unsafe {
+            (
+                slice(self.0.key, self.0.key_len),
+                slice(self.0.payload, self.0.len),
+            )
+        };
+        let (key, value) = copy(key, value);
+        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is live.
+        let millis = unsafe { sys::rd_kafka_message_timestamp(self.0, &mut kind) };
+        let known = kind != sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        Record {
+            partition,
+            offset: self.offset(),
+            timestamp: Timestamp::from_millisecond(millis).ok().filter(|_| known),
+            key,
+            value,
+            // SAFETY: the message is live.
+            headers: unsafe { headers(self.0) },
+        }
     }
 }
 

@@ -1,0 +1,264 @@
+//! A member of a consumer group: the near side of the thread that owns the consumer.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use longshore_event::{NextOffset, TopicPartition};
+use longshore_worker::{Source, SourceError, SourceEvent};
+use tokio::sync::mpsc;
+
+use crate::native::{Client, ClientError, Event, Kind, Queue};
+use crate::{Connection, KafkaError};
+
+mod budget;
+use budget::Budget;
+
+mod ledger;
+use ledger::Ledger;
+
+mod answer;
+mod member;
+use member::Member;
+
+mod outage;
+mod ownership;
+
+/// How long a broker may take to answer at the start.
+const START: Duration = Duration::from_secs(10);
+
+/// How often a topic that is missing at the start is asked for again, since a new one takes a moment until every
+/// broker knows it; and how long it is waited between.
+const MISSING_CHECKS: usize = 4;
+const MISSING_PAUSE: Duration = Duration::from_millis(250);
+
+/// Room in the channel for events other than records. Behind it the consumer's thread waits, and stays a member.
+const LIFECYCLE_EVENTS: usize = 64;
+
+/// Shortest part of `max.poll.interval.ms` that a revocation leaves to the rebalance itself.
+const POLL_INTERVAL_SHARE: u32 = 2;
+
+/// A member of a consumer group, as a [`Source`].
+///
+/// A thread of its own owns the consumer, so that records are fetched and rebalances served whatever the run loop does.
+/// Memory is bounded by `max_in_flight` records that were delivered, and by librdkafka's `queued.max.messages.kbytes`
+/// (16 MiB here) for those that were fetched ahead.
+///
+/// Dropping it leaves the group without committing more than was committed before.
+#[derive(Debug)]
+pub struct KafkaSource {
+    events: mpsc::Receiver<SourceEvent>,
+    shared: Arc<Shared>,
+    // Weak, so that the thread is the one that destroys the client, which may take a moment.
+    consumer: Weak<Consumer>,
+}
+
+/// What both sides look at.
+#[derive(Debug)]
+struct Shared {
+    budget: Budget,
+    ledger: Ledger,
+    stopping: AtomicBool,
+}
+
+/// The consumer. The queue comes first: it is destroyed before the client.
+#[derive(Debug)]
+struct Consumer {
+    queue: Queue,
+    client: Client,
+}
+
+impl KafkaSource {
+    /// Joins a consumer group. Returns when the brokers have answered and the topics are known to exist; partitions come
+    /// later, as events.
+    ///
+    /// `max_in_flight` is the budget of records; `drain` is how long a revocation waits for what is in flight, at most
+    /// half of `max.poll.interval.ms`.
+    ///
+    /// # Errors
+    /// [`SourceError::MissingTopic`], [`SourceError::NoBroker`] after 10 s, [`SourceError::Fatal`] for properties that
+    /// are not accepted.
+    pub async fn subscribe(
+        connection: &Connection,
+        group: &str,
+        topics: &[String],
+        max_in_flight: usize,
+        drain: Duration,
+    ) -> Result<Self, SourceError> {
+        let fatal = |error: KafkaError| SourceError::Fatal {
+            group: group.to_owned(),
+            source: error.into(),
+        };
+        let (consumer, within) = start(connection, group, drain).map_err(fatal)?;
+        let consumer = check_topics(consumer, connection, topics).await?;
+        consumer.client.subscribe(topics).map_err(|error| {
+            let action = format!("subscribe to {}", topics.join(", "));
+            fatal(KafkaError::of(&connection.brokers, action, START, error))
+        })?;
+
+        // A batch holds at least one record, so records never wait for room.
+        let (sender, events) = mpsc::channel(max_in_flight + LIFECYCLE_EVENTS);
+        let shared = Arc::new(Shared {
+            budget: Budget::new(max_in_flight),
+            ledger: Ledger::default(),
+            stopping: AtomicBool::new(false),
+        });
+        let weak = Arc::downgrade(&consumer);
+        let member = Member::new(consumer, Arc::clone(&shared), sender, group, within);
+        thread::Builder::new()
+            .name("kafka-consumer".to_owned())
+            .spawn(move || member.run())
+            .map_err(|error| SourceError::Fatal {
+                group: group.to_owned(),
+                source: error.into(),
+            })?;
+        Ok(Self {
+            events,
+            shared,
+            consumer: weak,
+        })
+    }
+
+    fn wake(&self) {
+        if let Some(consumer) = self.consumer.upgrade() {
+            consumer.queue.wake();
+        }
+    }
+}
+
+impl Source for KafkaSource {
+    async fn next(&mut self) -> SourceEvent {
+        match self.events.recv().await {
+            Some(event) => event,
+            // After `Closed` there is nothing more to say.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn release(&self, count: usize) {
+        if self.shared.budget.release(count) {
+            self.wake();
+        }
+    }
+
+    fn commit(&self, offsets: &[(TopicPartition, NextOffset)]) {
+        if let Some(consumer) = self.consumer.upgrade() {
+            self.shared.ledger.commit(&consumer.client, offsets);
+        }
+    }
+
+    fn end_offset(&self, partition: &TopicPartition) -> Option<NextOffset> {
+        self.consumer.upgrade()?.client.cached_end(partition)
+    }
+
+    fn stop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.budget.wake();
+        self.wake();
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        self.events.close();
+        self.stop();
+    }
+}
+
+/// Makes the consumer; also how long a revocation may wait.
+fn start(
+    connection: &Connection,
+    group: &str,
+    drain: Duration,
+) -> Result<(Arc<Consumer>, Duration), KafkaError> {
+    let mut defaults = vec![
+        ("auto.offset.reset", "earliest"),
+        ("isolation.level", "read_committed"),
+        // Bounds what is fetched ahead, over all partitions, and one answer of a broker.
+        ("queued.max.messages.kbytes", "16384"),
+        ("fetch.max.bytes", "8388608"),
+        // When that bound holds fetching up, it goes on soon after there is room again.
+        ("fetch.queue.backoff.ms", "20"),
+    ];
+    if connection.get("group.protocol") != Some("consumer") {
+        defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
+    }
+    let fixed = [
+        ("group.id", group),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("allow.auto.create.topics", "false"),
+        ("enable.partition.eof", "false"),
+    ];
+    let config = connection.config(&defaults, &fixed)?;
+    let poll_interval = config.get("max.poll.interval.ms").ok();
+    let poll_interval = poll_interval.and_then(|millis| millis.parse().ok());
+    let longest = poll_interval.map_or(drain, Duration::from_millis) / POLL_INTERVAL_SHARE;
+    let client = Client::start(Kind::Consumer, config);
+    let client = client.map_err(|reason| connection.unusable(reason))?;
+    let queue = client.consumer_queue();
+    Ok((Arc::new(Consumer { queue, client }), drain.min(longest)))
+}
+
+/// Asks the brokers for the topics, without creating any.
+async fn check_topics(
+    consumer: Arc<Consumer>,
+    connection: &Connection,
+    topics: &[String],
+) -> Result<Arc<Consumer>, SourceError> {
+    for attempt in 1.. {
+        let (asked, names) = (Arc::clone(&consumer), topics.to_vec());
+        let checked = tokio::task::spawn_blocking(move || asked.first_missing(&names));
+        let missing = match checked.await {
+            Ok(Ok(missing)) => missing,
+            Ok(Err(error)) => return Err(no_broker(connection, error)),
+            Err(error) => return Err(no_broker(connection, error)),
+        };
+        match missing {
+            None => break,
+            Some(_) if attempt < MISSING_CHECKS => tokio::time::sleep(MISSING_PAUSE).await,
+            Some(topic) => {
+                return Err(SourceError::MissingTopic {
+                    topic,
+                    brokers: connection.brokers.clone(),
+                });
+            }
+        }
+    }
+    Ok(consumer)
+}
+
+impl Consumer {
+    fn first_missing(&self, topics: &[String]) -> Result<Option<String>, ClientError> {
+        for topic in topics {
+            let found = self.client.topic(topic, START);
+            if found.map_err(|error| self.better_reason(error))?.is_none() {
+                return Ok(Some(topic.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The reason that the client's own connections met with, which says more than that time was up.
+    fn better_reason(&self, error: ClientError) -> ClientError {
+        let mut last = error;
+        while let Some(event) = self.queue.poll(Duration::ZERO) {
+            match event {
+                Event::Failed { error, .. } if !outage::is_all_down(&error) => last = error,
+                _ => {}
+            }
+        }
+        last
+    }
+}
+
+fn no_broker(
+    connection: &Connection,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> SourceError {
+    SourceError::NoBroker {
+        brokers: connection.brokers.clone(),
+        source: error.into(),
+    }
+}

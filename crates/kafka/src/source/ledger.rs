@@ -1,0 +1,220 @@
+//! Which offsets may be committed, and which commits have to be made again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use longshore_event::{NextOffset, TopicPartition};
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::native::{Client, ClientError, PartitionList};
+
+/// The partitions of this member and what was last committed of each.
+///
+/// A broker takes a commit for any partition from any member of the group. So what is not this member's is kept back
+/// here: a late commit would set the new owner's progress back.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    partitions: HashMap<TopicPartition, Line>,
+    /// Whether any line has failed.
+    failing: bool,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    /// What was sent last.
+    latest: Option<NextOffset>,
+    /// Whether that failed.
+    failed: bool,
+}
+
+impl Ledger {
+    pub(super) fn add(&self, partitions: &[TopicPartition]) {
+        let mut state = self.lock();
+        for partition in partitions {
+            state.partitions.insert(partition.clone(), Line::default());
+        }
+    }
+
+    /// Takes partitions out, and returns what is left to commit of them: commits that failed, under what is `finished`
+    /// now. Nothing of any other partition is in it.
+    pub(super) fn settle(
+        &self,
+        partitions: &[TopicPartition],
+        finished: Vec<(TopicPartition, NextOffset)>,
+    ) -> HashMap<TopicPartition, NextOffset> {
+        let mut state = self.lock();
+        let mut last = HashMap::new();
+        for partition in partitions {
+            let line = state.partitions.remove(partition).unwrap_or_default();
+            if let Some(latest) = line.latest.filter(|_| line.failed) {
+                last.insert(partition.clone(), latest);
+            }
+        }
+        for (partition, next) in finished {
+            if partitions.contains(&partition) {
+                last.insert(partition, next);
+            }
+        }
+        last
+    }
+
+    /// Starts committing, along with what failed before.
+    pub(super) fn commit(&self, client: &Client, offsets: &[(TopicPartition, NextOffset)]) {
+        let mut state = self.lock();
+        let batch = state.batch(offsets);
+        if batch.is_empty() {
+            return;
+        }
+        let list = PartitionList::of_offsets(batch.iter().map(|(p, next)| (p, next)));
+        if let Err(error) = client.commit(&list) {
+            state.failed(&error, &batch);
+        }
+    }
+
+    /// Takes the outcome of a commit in the background.
+    pub(super) fn committed(&self, result: Result<(), ClientError>, offsets: &PartitionList) {
+        let entries = offsets.entries().into_iter();
+        let mut offsets: Vec<_> = entries
+            .map(|entry| (entry.partition, NextOffset(entry.offset), entry.error))
+            .collect();
+        let error = match result {
+            Err(error) if error.code == RDKafkaErrorCode::NoOffset => return,
+            Err(error) => Some(error),
+            Ok(()) => {
+                offsets.retain(|(_, _, error)| error.is_some());
+                offsets.first_mut().and_then(|(_, _, error)| error.take())
+            }
+        };
+        let mut state = self.lock();
+        match error {
+            None => state.failing = state.partitions.values().any(|line| line.failed),
+            Some(error) => {
+                let batch: Vec<_> = offsets.into_iter().map(|(p, next, _)| (p, next)).collect();
+                state.failed(&error, &batch);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn batch(
+        &mut self,
+        offsets: &[(TopicPartition, NextOffset)],
+    ) -> Vec<(TopicPartition, NextOffset)> {
+        let mut batch = Vec::with_capacity(offsets.len());
+        for (partition, next) in offsets {
+            if let Some(line) = self.partitions.get_mut(partition) {
+                *line = Line {
+                    latest: Some(*next),
+                    failed: false,
+                };
+                batch.push((partition.clone(), *next));
+            }
+        }
+        if self.failing {
+            let again = self.partitions.iter_mut().filter(|(_, line)| line.failed);
+            batch.extend(again.filter_map(|(partition, line)| {
+                line.failed = false;
+                Some((partition.clone(), line.latest?))
+            }));
+        }
+        batch
+    }
+
+    /// Notes a failure, unless a later commit of the partition is under way, which has an outcome of its own.
+    fn failed(&mut self, error: &ClientError, batch: &[(TopicPartition, NextOffset)]) {
+        for (partition, next) in batch {
+            if let Some(line) = self.partitions.get_mut(partition) {
+                line.failed |= line.latest == Some(*next);
+            }
+        }
+        // Once an outage, not once a try.
+        if !self.failing {
+            tracing::warn!(
+                error = %error,
+                partitions = batch.len(),
+                "offsets not committed; the next commit tries again"
+            );
+        }
+        self.failing = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(number: i32) -> TopicPartition {
+        TopicPartition::new("t", number)
+    }
+
+    fn failure() -> Result<(), ClientError> {
+        Err(ClientError {
+            code: RDKafkaErrorCode::NotCoordinator,
+            reason: "moved".to_owned(),
+        })
+    }
+
+    fn list(offsets: &[(TopicPartition, NextOffset)]) -> PartitionList {
+        PartitionList::of_offsets(offsets.iter().map(|(p, next)| (p, next)))
+    }
+
+    #[test]
+    fn what_is_not_owned_is_not_committed() {
+        let ledger = Ledger::default();
+        ledger.add(&[partition(0)]);
+        let offsets = [(partition(0), NextOffset(5)), (partition(1), NextOffset(7))];
+        assert_eq!(ledger.lock().batch(&offsets), offsets[..1]);
+    }
+
+    #[test]
+    fn a_failed_commit_goes_along_with_the_next() {
+        let ledger = Ledger::default();
+        ledger.add(&[partition(0), partition(1)]);
+        let first = ledger.lock().batch(&[(partition(0), NextOffset(5))]);
+        ledger.committed(failure(), &list(&first));
+
+        let mut next = ledger.lock().batch(&[(partition(1), NextOffset(7))]);
+        next.sort();
+        assert_eq!(
+            next,
+            [(partition(0), NextOffset(5)), (partition(1), NextOffset(7))]
+        );
+    }
+
+    #[test]
+    fn a_failure_does_not_bring_back_an_offset_that_was_overtaken() {
+        let ledger = Ledger::default();
+        ledger.add(&[partition(0)]);
+        let first = ledger.lock().batch(&[(partition(0), NextOffset(5))]);
+        ledger.lock().batch(&[(partition(0), NextOffset(9))]);
+        ledger.committed(failure(), &list(&first));
+
+        assert_eq!(ledger.lock().batch(&[]), []);
+        assert!(ledger.settle(&[partition(0)], Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn what_failed_is_committed_at_the_latest_when_the_partition_goes() {
+        let ledger = Ledger::default();
+        ledger.add(&[partition(0), partition(1)]);
+        let sent = [(partition(0), NextOffset(5)), (partition(1), NextOffset(6))];
+        let sent = ledger.lock().batch(&sent);
+        ledger.committed(failure(), &list(&sent));
+
+        let finished = vec![(partition(1), NextOffset(8)), (partition(2), NextOffset(1))];
+        let last = ledger.settle(&[partition(0), partition(1)], finished);
+        let expected = [(partition(0), NextOffset(5)), (partition(1), NextOffset(8))];
+        assert_eq!(last, HashMap::from(expected));
+        assert_eq!(ledger.lock().batch(&sent), []);
+    }
+}

@@ -1,0 +1,361 @@
+//! The thread that owns the consumer: it takes records within the budget, serves rebalances, and leaves the group.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use longshore_event::{Record, TopicPartition};
+use longshore_worker::{SourceError, SourceEvent};
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::sync::{mpsc, oneshot};
+
+use super::answer::answer;
+use super::outage::Outage;
+use super::ownership::Ownership;
+use super::{Consumer, Shared};
+use crate::native::{ClientError, Event, Messages, PartitionList};
+
+/// Records in one batch at most: enough that a batch costs little per record, few enough that the run loop starts soon.
+const BATCH: usize = 512;
+
+/// How long the consumer waits for something to happen. It is woken for everything; this is the net below.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// How long it waits for budget before it pauses the partitions. Short stalls are part of work under load, and a
+/// pause throws away what was fetched ahead.
+const STALL: Duration = Duration::from_millis(300);
+
+/// How often the brokers are asked whether they are back, and how long one has to answer.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// How long the commit at a revocation may take. What is not committed then is read again by the next owner.
+const LAST_COMMIT: Duration = Duration::from_secs(5);
+
+/// How long leaving the group may take, besides what revocations wait for. Then it leaves without telling, and the
+/// group notices by the session time-out.
+const LEAVE: Duration = Duration::from_secs(10);
+
+/// How often it is checked whether the group has been left, which comes without an event.
+const LEAVE_CHECK: Duration = Duration::from_millis(20);
+
+/// The far side of a [`super::KafkaSource`].
+pub(super) struct Member {
+    consumer: Arc<Consumer>,
+    shared: Arc<Shared>,
+    events: mpsc::Sender<SourceEvent>,
+    group: String,
+    /// How long a revocation waits for what is in flight.
+    within: Duration,
+    owned: Ownership,
+    paused: bool,
+    outage: Option<Outage>,
+    batch: Vec<Record>,
+    /// Records that are paid for and have not come yet.
+    room: usize,
+    /// Why the last connection failed: the error that says all are down does not tell.
+    last_failure: Option<ClientError>,
+}
+
+impl Member {
+    pub(super) fn new(
+        consumer: Arc<Consumer>,
+        shared: Arc<Shared>,
+        events: mpsc::Sender<SourceEvent>,
+        group: &str,
+        within: Duration,
+    ) -> Self {
+        Self {
+            consumer,
+            shared,
+            events,
+            group: group.to_owned(),
+            within,
+            owned: Ownership::default(),
+            paused: false,
+            outage: None,
+            batch: Vec::new(),
+            room: 0,
+            last_failure: None,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        tracing::info!(group = self.group, "joining the consumer group");
+        let result = loop {
+            if self.shared.stopping.load(Ordering::Acquire) {
+                self.leave();
+                break Ok(());
+            }
+            if let Err(error) = self.turn() {
+                break Err(error);
+            }
+        };
+        let left_over = self.owned.all();
+        self.lose(left_over);
+        tracing::info!(group = self.group, "left the consumer group");
+        self.send(SourceEvent::Closed(result));
+    }
+
+    /// Takes what has come, as far as the budget goes, and hands it on.
+    fn turn(&mut self) -> Result<(), SourceError> {
+        if self.paused && !self.shared.budget.is_paused() {
+            self.resume();
+        }
+        self.room = self.shared.budget.take(BATCH);
+        if self.room == 0 && !self.paused {
+            self.stall();
+            return Ok(());
+        }
+        let outcome = self.drain();
+        self.flush();
+        self.shared.budget.release(std::mem::take(&mut self.room));
+        outcome
+    }
+
+    /// Polls until nothing more has come, the room is used up, or something other than records came.
+    fn drain(&mut self) -> Result<(), SourceError> {
+        let is_down = self.outage == Some(Outage::Brokers);
+        let mut wait = if is_down { PROBE } else { IDLE };
+        while self.batch.is_empty() || self.room > 0 {
+            match self.consumer.queue.poll(wait) {
+                Some(Event::Fetched(messages)) => self.take(messages),
+                Some(event) => return self.handle(event),
+                None if wait.is_zero() => return Ok(()),
+                None => {
+                    self.probe();
+                    return Ok(());
+                }
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), SourceError> {
+        match event {
+            Event::Assign(list) => self.assign(&list),
+            Event::Revoke(list) => self.revoke(&list),
+            Event::Committed { result, offsets } => {
+                if result.is_ok() {
+                    self.over(Outage::Brokers);
+                }
+                self.shared.ledger.committed(result, &offsets);
+            }
+            Event::Failed { error, fatal } => {
+                if fatal || error.code == RDKafkaErrorCode::Fatal {
+                    return Err(self.fatal(error));
+                }
+                self.failed(error);
+            }
+            Event::Fetched(messages) => self.take(messages),
+            Event::Delivered(_) | Event::Answered(_) | Event::Other => {}
+        }
+        Ok(())
+    }
+
+    /// Copies records into the batch.
+    fn take(&mut self, mut messages: Messages) {
+        self.over(Outage::Brokers);
+        while let Some(message) = messages.next() {
+            if let Some(error) = message.error() {
+                let offset = message.offset().0;
+                tracing::warn!(error = %error, offset, "a fetched record is damaged");
+                continue;
+            }
+            // What was fetched before a revocation took hold belongs to another member now.
+            let owned = self.owned.get(message.topic(), message.partition());
+            let Some(partition) = owned.cloned() else {
+                continue;
+            };
+            self.batch.push(message.record(partition));
+            match self.room.checked_sub(1) {
+                Some(room) => self.room = room,
+                // It came before the pause of its partition took hold, and cannot be given back.
+                None => self.shared.budget.overdraw(1),
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.batch.is_empty() {
+            let batch = std::mem::take(&mut self.batch);
+            self.send(SourceEvent::Records(batch));
+        }
+    }
+
+    fn assign(&mut self, list: &PartitionList) {
+        let mut partitions = partitions_of(list);
+        if !partitions.is_empty() {
+            tracing::info!(group = self.group, ?partitions, "partitions assigned");
+            self.over(Outage::Group);
+            self.owned.add(&mut partitions);
+            self.shared.ledger.add(&partitions);
+            self.send(SourceEvent::Assigned(partitions));
+        }
+        self.note(self.consumer.client.accept(list), "accept an assignment");
+        if self.paused {
+            self.note(self.consumer.client.pause(list), "pause");
+        }
+    }
+
+    fn revoke(&mut self, list: &PartitionList) {
+        let owned = self.owned.all();
+        let mut partitions = partitions_of(list);
+        partitions.retain(|partition| owned.contains(partition));
+        if !partitions.is_empty() {
+            if self.consumer.client.is_assignment_lost() {
+                self.lose(partitions);
+            } else {
+                self.hand_over(partitions);
+            }
+        }
+        self.note(self.consumer.client.let_go(list), "let partitions go");
+    }
+
+    /// Waits until what is in flight is finished, and commits it while the partitions are still this member's.
+    fn hand_over(&mut self, partitions: Vec<TopicPartition>) {
+        self.flush();
+        tracing::info!(group = self.group, ?partitions, "partitions revoked");
+        let (finished, answered) = oneshot::channel();
+        self.send(SourceEvent::Revoked {
+            partitions: partitions.clone(),
+            within: self.within,
+            finished,
+        });
+        let finished = answer(answered, self.within).unwrap_or_default();
+        self.owned.remove(&partitions);
+        let last = self.shared.ledger.settle(&partitions, finished);
+        if last.is_empty() {
+            return;
+        }
+        let list = PartitionList::of_offsets(last.iter());
+        if let Err(error) = self.consumer.client.commit_within(&list, LAST_COMMIT) {
+            tracing::warn!(
+                group = self.group,
+                error = %error,
+                partitions = last.len(),
+                "offsets not committed at a revocation; the next owner reads these records again"
+            );
+        }
+    }
+
+    /// Gives up partitions that are somebody else's already.
+    fn lose(&mut self, partitions: Vec<TopicPartition>) {
+        if partitions.is_empty() {
+            return;
+        }
+        self.flush();
+        tracing::warn!(group = self.group, ?partitions, "partitions lost");
+        self.owned.remove(&partitions);
+        self.shared.ledger.settle(&partitions, Vec::new());
+        self.send(SourceEvent::Lost(partitions));
+    }
+
+    /// Leaves the group: revocations come and are served, records that were fetched ahead are dropped.
+    fn leave(&mut self) {
+        let closing = self.consumer.client.close_into(&self.consumer.queue);
+        self.note(closing, "leave the group");
+        let deadline = Instant::now() + self.within + LEAVE;
+        while !self.consumer.client.is_closed() && Instant::now() < deadline {
+            match self.consumer.queue.poll(LEAVE_CHECK) {
+                Some(Event::Revoke(list)) => self.revoke(&list),
+                // It was on its way when leaving began, and is revoked again at once.
+                Some(Event::Assign(list)) => {
+                    self.note(self.consumer.client.accept(&list), "accept an assignment");
+                }
+                Some(Event::Committed { result, offsets }) => {
+                    self.shared.ledger.committed(result, &offsets);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits a moment for budget; pauses when the wait becomes long, so that the group sees a live member meanwhile.
+    fn stall(&mut self) {
+        let has_room = self.shared.budget.wait(STALL);
+        if has_room || self.shared.stopping.load(Ordering::Acquire) {
+            return;
+        }
+        if self.shared.budget.pause() {
+            let owned = self.owned.all();
+            tracing::debug!(group = self.group, partitions = owned.len(), "paused");
+            let list = PartitionList::of_partitions(owned.iter());
+            self.note(self.consumer.client.pause(&list), "pause");
+            self.paused = true;
+        }
+    }
+
+    fn resume(&mut self) {
+        let owned = self.owned.all();
+        tracing::debug!(group = self.group, partitions = owned.len(), "resumed");
+        let list = PartitionList::of_partitions(owned.iter());
+        self.note(self.consumer.client.resume(&list), "resume");
+        self.paused = false;
+    }
+
+    fn failed(&mut self, error: ClientError) {
+        let Some(outage) = Outage::of(&error) else {
+            tracing::debug!(group = self.group, error = %error, "the client reports");
+            self.last_failure = Some(error);
+            return;
+        };
+        if self.outage == Some(outage) {
+            return;
+        }
+        let reason = match self.last_failure.take() {
+            Some(cause) if outage == Outage::Brokers => format!("{error}: {cause}"),
+            _ => error.to_string(),
+        };
+        tracing::warn!(group = self.group, reason, "cannot read");
+        self.outage = Some(outage);
+        let reason = Some(reason);
+        self.send(SourceEvent::Unavailable { reason });
+    }
+
+    /// Asks the brokers whether they are back, while they are known to be away.
+    fn probe(&mut self) {
+        if self.outage == Some(Outage::Brokers) && self.consumer.client.is_reachable(PROBE) {
+            self.over(Outage::Brokers);
+        }
+    }
+
+    fn over(&mut self, outage: Outage) {
+        if self.outage == Some(outage) {
+            tracing::info!(group = self.group, "can read again");
+            self.outage = None;
+            self.send(SourceEvent::Unavailable { reason: None });
+        }
+    }
+
+    fn fatal(&self, error: ClientError) -> SourceError {
+        let error = self.consumer.client.fatal_error().unwrap_or(error);
+        let group = self.group.clone();
+        if error.code == RDKafkaErrorCode::FencedInstanceId {
+            return SourceError::Fenced { group };
+        }
+        SourceError::Fatal {
+            group,
+            source: error.into(),
+        }
+    }
+
+    /// Hands an event on; when nobody listens any more, the thread ends.
+    fn send(&self, event: SourceEvent) {
+        if self.events.blocking_send(event).is_err() {
+            self.shared.stopping.store(true, Ordering::Release);
+        }
+    }
+
+    /// What cannot fail while the client works, and is told by its own events when it does not.
+    fn note(&self, result: Result<(), ClientError>, action: &str) {
+        if let Err(error) = result {
+            tracing::warn!(group = self.group, error = %error, action, "the client refuses");
+        }
+    }
+}
+
+fn partitions_of(list: &PartitionList) -> Vec<TopicPartition> {
+    let entries = list.entries().into_iter();
+    entries.map(|entry| entry.partition).collect()
+}

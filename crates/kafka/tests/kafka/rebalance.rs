@@ -1,0 +1,235 @@
+//! Members that come and go: cooperative, eager, static, and by KIP-848 where the broker has it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use longshore_event::{NextOffset, TopicPartition};
+use longshore_kafka::{Connection, KafkaSource};
+use longshore_worker::{Source, SourceError, SourceEvent};
+
+use crate::support::{
+    connection, fill, finished, new_topic, next, stop, subscribe, unique, within,
+};
+
+/// A member as a test sees it.
+struct Observed {
+    source: KafkaSource,
+    owned: BTreeSet<TopicPartition>,
+    read: Vec<(TopicPartition, NextOffset)>,
+    revocations: usize,
+}
+
+impl Observed {
+    async fn join(connection: &Connection, group: &str, topic: &str) -> Self {
+        Self {
+            source: subscribe(connection, group, topic).await,
+            owned: BTreeSet::new(),
+            read: Vec::new(),
+            revocations: 0,
+        }
+    }
+
+    async fn step(&mut self) {
+        match next(&mut self.source).await {
+            SourceEvent::Assigned(partitions) => self.owned.extend(partitions),
+            SourceEvent::Records(records) => {
+                let strangers = records
+                    .iter()
+                    .filter(|r| !self.owned.contains(&r.partition));
+                assert_eq!(strangers.count(), 0, "records of what is not assigned");
+                self.source.release(records.len());
+                let offsets = records
+                    .iter()
+                    .map(|r| (r.partition.clone(), r.offset.next()));
+                self.read.extend(offsets);
+            }
+            SourceEvent::Revoked {
+                partitions,
+                finished: answer,
+                ..
+            } => {
+                self.revocations += 1;
+                self.owned.retain(|owned| !partitions.contains(owned));
+                let mut done = self.read.clone();
+                done.retain(|(partition, _)| partitions.contains(partition));
+                answer.send(last_of(done)).expect("asked");
+            }
+            SourceEvent::Lost(partitions) => {
+                self.owned.retain(|owned| !partitions.contains(owned));
+            }
+            SourceEvent::Unavailable { .. } => {}
+            SourceEvent::Closed(result) => panic!("closed: {result:?}"),
+        }
+    }
+}
+
+fn last_of(offsets: Vec<(TopicPartition, NextOffset)>) -> Vec<(TopicPartition, NextOffset)> {
+    let last: std::collections::BTreeMap<_, _> = offsets.into_iter().collect();
+    last.into_iter().collect()
+}
+
+/// Both members read on until both own something and nothing twice.
+async fn settle(first: &mut Observed, second: &mut Observed, partitions: usize) {
+    within("a settled group", async {
+        while first.owned.is_empty()
+            || second.owned.is_empty()
+            || first.owned.len() + second.owned.len() != partitions
+        {
+            tokio::select! {
+                () = first.step() => {}
+                () = second.step() => {}
+            }
+        }
+    })
+    .await;
+    assert!(first.owned.is_disjoint(&second.owned));
+}
+
+async fn two_members_share(connection: Connection, topic: &str) -> (Observed, Observed) {
+    let group = unique("g");
+    fill(topic, 200).await;
+    let mut first = Observed::join(&connection, &group, topic).await;
+    while first.read.len() < 200 {
+        first.step().await;
+    }
+    let mut second = Observed::join(&connection, &group, topic).await;
+    settle(&mut first, &mut second, 4).await;
+    (first, second)
+}
+
+#[tokio::test]
+async fn two_members_rebalance_cooperatively_and_what_was_finished_is_not_read_again() {
+    let topic = new_topic("cooperative", 4).await;
+    let (mut first, mut second) = two_members_share(connection(), &topic).await;
+    assert_eq!(first.owned.len(), 2);
+
+    fill(&topic, 200).await;
+    while first.read.len() + second.read.len() < 400 {
+        tokio::select! {
+            () = first.step() => {}
+            () = second.step() => {}
+        }
+    }
+    let mut all = [first.read.clone(), second.read.clone()].concat();
+    all.sort();
+    let count = all.len();
+    all.dedup();
+    assert_eq!(all.len(), count, "read twice");
+    assert_eq!(count, 400);
+}
+
+#[tokio::test]
+async fn an_eager_group_revokes_everything_and_shares_it_anew() {
+    let topic = new_topic("eager", 4).await;
+    let eager = connection().property("partition.assignment.strategy", "range");
+    let (first, second) = two_members_share(eager, &topic).await;
+    assert!(first.revocations >= 1);
+    assert_eq!(first.owned.len() + second.owned.len(), 4);
+    assert_eq!(second.read.len(), 0, "what was finished is not read again");
+}
+
+#[tokio::test]
+async fn a_member_that_leaves_hands_its_partitions_over_at_once() {
+    let topic = new_topic("leave", 4).await;
+    let (mut first, mut second) = two_members_share(connection(), &topic).await;
+    stop(&mut second.source, &[]).await;
+    let left = tokio::time::Instant::now();
+    while first.owned.len() < 4 {
+        first.step().await;
+    }
+    assert!(
+        left.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        left.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_static_member_that_comes_back_gets_its_partitions_without_a_rebalance() {
+    let topic = new_topic("static", 2).await;
+    fill(&topic, 20).await;
+    let group = unique("g");
+    let fixed = connection().property("group.instance.id", "one");
+    let mut member = Observed::join(&fixed, &group, &topic).await;
+    while member.read.len() < 20 {
+        member.step().await;
+    }
+    let done = last_of(member.read.clone());
+    stop(&mut member.source, &done).await;
+
+    let mut back = Observed::join(&fixed, &group, &topic).await;
+    while back.owned.len() < 2 {
+        back.step().await;
+    }
+    assert_eq!(back.read, []);
+}
+
+#[tokio::test]
+async fn the_second_member_of_one_instance_id_fences_the_first() {
+    let topic = new_topic("fenced", 1).await;
+    let group = unique("g");
+    let same = connection()
+        .property("group.instance.id", "same")
+        .property("session.timeout.ms", "6000")
+        .property("heartbeat.interval.ms", "200");
+    let mut first = Observed::join(&same, &group, &topic).await;
+    while first.owned.is_empty() {
+        first.step().await;
+    }
+    let mut second = Observed::join(&same, &group, &topic).await;
+    while second.owned.is_empty() {
+        second.step().await;
+    }
+    loop {
+        match next(&mut first.source).await {
+            SourceEvent::Closed(Err(SourceError::Fenced { group: fenced })) => {
+                assert_eq!(fenced, group);
+                return;
+            }
+            SourceEvent::Closed(other) => panic!("{other:?}"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "the embedded broker has only the classic protocol: set KAFKA_BROKERS to an Apache Kafka 4"]
+async fn a_group_by_kip_848_shares_partitions() {
+    let topic = new_topic("kip848", 4).await;
+    let new = connection().property("group.protocol", "consumer");
+    let (mut first, mut second) = two_members_share(new, &topic).await;
+    fill(&topic, 200).await;
+    while first.read.len() + second.read.len() < 400 {
+        tokio::select! {
+            () = first.step() => {}
+            () = second.step() => {}
+        }
+    }
+    stop(&mut first.source, &[]).await;
+}
+
+#[tokio::test]
+async fn a_commit_after_the_partition_went_does_not_reach_the_group() {
+    let topic = new_topic("late", 1).await;
+    fill(&topic, 10).await;
+    let group = unique("g");
+    let mut source = subscribe(&connection(), &group, &topic).await;
+    let read = crate::support::records(&mut source, 10).await;
+    source.stop();
+    loop {
+        match next(&mut source).await {
+            SourceEvent::Revoked {
+                finished: answer, ..
+            } => {
+                answer.send(finished(&read)).expect("asked");
+            }
+            SourceEvent::Closed(_) => break,
+            _ => {}
+        }
+    }
+    source.commit(&finished(&read[..1]));
+
+    let admin = longshore_kafka::Admin::connect(&connection()).expect("valid");
+    let described = admin.describe_group(&group).await.expect("described");
+    assert_eq!(described.partitions[0].committed, Some(NextOffset(10)));
+}

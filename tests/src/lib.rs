@@ -1,1 +1,16 @@
-//! End-to-end tests: one package, one binary, a table of contents.
+//! End-to-end tests of Longshore: real worker processes, real clients, on whichever broker the environment names.
+//!
+//! All tests are one binary, `tests/e2e`. Where a new one belongs:
+//!
+//! | module | proves |
+//! |---|---|
+//! | `broker_contract` | that the embedded broker and Apache Kafka behave alike: `records`, `admin`, `groups` |
+//! | `order_flow` | that orders reach their end, once, in order, under one correlation id |
+//! | `duplicates` | that a message that comes again has no second effect |
+//! | `dead_letters` | that what is no event, or fails for good, is set aside as the bytes it was |
+//! | `outages` | that a broker, a database or a topic that is away for a while costs and doubles nothing |
+//! | `crashes` | the same of workers killed with -9 |
+//! | `lifecycle` | how a worker starts and stops |
+//! | `support` | nothing: an order system to test on, a client, the worker binaries |
+//!
+//! Choose the broker with `KAFKA_BROKERS`, or with `LONGSHORE_TEST_BROKER` = `docker`, `apache` or `embedded`.

@@ -1,5 +1,7 @@
 //! Frames: four bytes of length, a header, a body. Requests come apart here, answers are put together.
 
+mod dry_run;
+
 use std::io;
 use std::net::SocketAddr;
 
@@ -116,11 +118,13 @@ impl Call {
 
     /// Decodes the body of this call.
     pub(crate) fn decode<R: Decodable>(&self, mut body: Bytes) -> Result<R, WireError> {
-        R::decode(&mut body, self.version).map_err(|error| WireError::Body {
+        let malformed = |source| WireError::Body {
             api: self.api,
             version: self.version,
-            source: error.into(),
-        })
+            source,
+        };
+        dry_run::check::<R>(&body, self.version).map_err(malformed)?;
+        R::decode(&mut body, self.version).map_err(|error| malformed(error.into()))
     }
 
     /// Encodes the answer to this call as a frame.

@@ -5,10 +5,16 @@
 //! - [`offsets`]: where a consumer goes on
 //! - [`admin`]: topics, configurations, groups
 //! - [`lifecycle`]: starting, stopping, recovering
+//! - [`versions`]: every API in every version it is offered in
+//! - [`protocol`]: what no ordinary client does
 
 mod admin;
 mod groups;
 mod lifecycle;
 mod offsets;
+mod protocol;
 mod records;
+mod versions;
+
+mod raw;
 mod support;

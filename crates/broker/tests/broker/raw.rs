@@ -1,5 +1,6 @@
 //! A client that sends exactly what it is told to.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -20,8 +21,12 @@ pub(crate) struct RawClient {
 
 impl RawClient {
     pub(crate) async fn connect(broker: &Broker) -> Self {
+        Self::connect_to(broker.address()).await
+    }
+
+    pub(crate) async fn connect_to(address: SocketAddr) -> Self {
         Self {
-            socket: TcpStream::connect(broker.address()).await.unwrap(),
+            socket: TcpStream::connect(address).await.unwrap(),
             correlation_id: 0,
         }
     }
@@ -29,12 +34,19 @@ impl RawClient {
     /// Sends `request` in `version` and returns the answer, all of which must have been understood.
     pub(crate) async fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
         self.send(version, request).await;
-        let mut frame = self.receive().await.expect("an answer and not a closed connection");
+        let mut frame = self
+            .receive()
+            .await
+            .expect("an answer and not a closed connection");
         let header_version = R::Response::header_version(version);
         let header = ResponseHeader::decode(&mut frame, header_version).unwrap();
         assert_eq!(header.correlation_id, self.correlation_id);
         let answer = R::Response::decode(&mut frame, version).unwrap();
-        assert!(frame.is_empty(), "{} bytes are left of the answer", frame.len());
+        assert!(
+            frame.is_empty(),
+            "{} bytes are left of the answer",
+            frame.len()
+        );
         answer
     }
 
@@ -46,7 +58,9 @@ impl RawClient {
             .with_correlation_id(self.correlation_id)
             .with_client_id(Some(StrBytes::from_static_str("raw")));
         let mut frame = BytesMut::new();
-        header.encode(&mut frame, R::header_version(version)).unwrap();
+        header
+            .encode(&mut frame, R::header_version(version))
+            .unwrap();
         request.encode(&mut frame, version).unwrap();
         self.send_frame(&frame).await;
     }
@@ -64,7 +78,10 @@ impl RawClient {
 
     /// The next frame; `None` when the broker closed the connection.
     pub(crate) async fn receive(&mut self) -> Option<Bytes> {
-        let length = timeout(DEADLINE, self.socket.read_i32()).await.unwrap().ok()?;
+        let length = timeout(DEADLINE, self.socket.read_i32())
+            .await
+            .unwrap()
+            .ok()?;
         let mut frame = vec![0; length as usize];
         self.socket.read_exact(&mut frame).await.unwrap();
         Some(frame.into())

@@ -125,7 +125,10 @@ pub(crate) fn take(consumer: &BaseConsumer, count: usize) -> Vec<OwnedMessage> {
         match consumer.poll(Duration::from_millis(50)) {
             Some(Ok(message)) => taken.push(message.detach()),
             // What a client says while its broker restarts; it goes on by itself.
-            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown))) | None => {}
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
+            )))
+            | None => {}
             Some(Err(error)) => panic!("{} of {count} records came: {error}", taken.len()),
         }
     }

@@ -1,1 +1,34 @@
-//! The order domain: events, state machine, ports with their sandbox, and the handlers of the order workers.
+//! The order system's domain: what happens to an order, what is asked of others for it, and the three handlers.
+//!
+//! Reading order: [`OrderCreated`] and its siblings are the events; [`OrderState`] is the state machine and
+//! [`OrderTable`] its mirror in a worker's store; [`Inventory`], [`Payments`] and [`Carrier`] are the services, with
+//! the [`sandbox`] that stands in for them; [`OrderCreatedHandler`], [`OrderPaidHandler`] and [`OrderShippedHandler`]
+//! decide.
+
+mod money;
+pub use money::{Currency, Money, MoneyError};
+
+mod event;
+pub use event::{
+    CancelReason, Item, OrderCancelled, OrderCreated, OrderDelivered, OrderPaid, OrderShipped,
+};
+
+mod schema;
+pub use schema::schemas;
+
+mod state;
+pub use state::OrderState;
+
+mod table;
+pub use table::{Advance, MIGRATIONS, OrderTable};
+
+mod patience;
+
+mod port;
+pub use port::{Booking, Carrier, Charge, Inventory, Payment, Payments, Reservation, ServiceError};
+
+pub mod sandbox;
+pub use sandbox::Sandbox;
+
+mod handler;
+pub use handler::{OrderCreatedHandler, OrderPaidHandler, OrderShippedHandler};

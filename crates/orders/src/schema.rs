@@ -1,0 +1,22 @@
+//! JSON Schemas of the events, generated from their Rust types; `topics/schemas/` holds them as files.
+
+use longshore_event::Event;
+use schemars::{JsonSchema, schema_for};
+use serde_json::Value;
+
+use crate::{OrderCancelled, OrderCreated, OrderDelivered, OrderPaid, OrderShipped};
+
+/// Every event's type with the JSON Schema (draft 2020-12) of its value.
+pub fn schemas() -> [(&'static str, Value); 5] {
+    [
+        schema::<OrderCreated>(),
+        schema::<OrderPaid>(),
+        schema::<OrderShipped>(),
+        schema::<OrderDelivered>(),
+        schema::<OrderCancelled>(),
+    ]
+}
+
+fn schema<E: Event + JsonSchema>() -> (&'static str, Value) {
+    (E::TYPE, schema_for!(E).to_value())
+}

@@ -7,6 +7,7 @@ mod journal;
 mod machine;
 mod member;
 mod offsets;
+mod slot;
 mod subscription;
 mod timers;
 

@@ -12,8 +12,9 @@ use kafka_protocol::error::ResponseError;
 use tokio::sync::{Notify, oneshot};
 
 use super::journal::{Entry, Journal};
-use super::machine::{Action, Answer, CallId, Caller, Group, Join, Leaver, Sync};
+use super::machine::{Action, Answer, CallId, Caller, Join, Leaver, Sync};
 use super::offsets::Offsets;
+use super::slot::{self, Slot};
 use crate::sync::lock;
 
 /// All consumer groups.
@@ -34,13 +35,6 @@ pub(super) struct Inner {
     sleeps_until: Option<Instant>,
 }
 
-/// A group and its offsets.
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) group: Group,
-    offsets: Offsets,
-}
-
 impl Coordinator {
     /// Opens the groups kept in the journal at `path`, and rewrites it.
     ///
@@ -55,7 +49,7 @@ impl Coordinator {
         let now = Instant::now();
         let mut groups = BTreeMap::new();
         let journal = Journal::open(path, journal_bytes, |entry| {
-            replay(&mut groups, entry, initial_delay, now);
+            slot::replay(&mut groups, entry, initial_delay, now);
         })?;
         let mut inner = Inner {
             groups,
@@ -366,64 +360,8 @@ impl Inner {
     }
 }
 
-impl Slot {
-    fn new(initial_delay: Duration) -> Self {
-        Self {
-            group: Group::new(initial_delay),
-            offsets: Offsets::default(),
-        }
-    }
-
-    /// What the journal has to say for this group to be as it is.
-    fn entries(&self, id: &str) -> impl Iterator<Item = Entry> {
-        let members = Entry::Members {
-            group: id.to_owned(),
-            state: self.group.stored(),
-        };
-        let offsets = (!self.offsets.is_empty()).then(|| Entry::Committed {
-            group: id.to_owned(),
-            offsets: self.offsets.clone(),
-        });
-        // A group that has neither members nor offsets is not worth remembering.
-        let members = (offsets.is_some() || !self.group.is_empty()).then_some(members);
-        members.into_iter().chain(offsets)
-    }
-}
-
 async fn answered(answer: oneshot::Receiver<Answer>) -> Answer {
     answer
         .await
         .unwrap_or(Answer::Failed(ResponseError::CoordinatorNotAvailable))
-}
-
-fn replay(
-    groups: &mut BTreeMap<String, Slot>,
-    entry: Entry,
-    initial_delay: Duration,
-    now: Instant,
-) {
-    let new = || Slot::new(initial_delay);
-    match entry {
-        Entry::Committed { group, offsets } => {
-            let slot = groups.entry(group).or_insert_with(new);
-            slot.offsets.merge(offsets);
-        }
-        Entry::Forgotten {
-            group,
-            topic,
-            partitions,
-        } => {
-            let slot = groups.entry(group).or_insert_with(new);
-            for partition in partitions {
-                slot.offsets.remove(&topic, partition);
-            }
-        }
-        Entry::Members { group, state } => {
-            let slot = groups.entry(group).or_insert_with(new);
-            slot.group = Group::restore(state, initial_delay, now);
-        }
-        Entry::Deleted { group } => {
-            groups.remove(&group);
-        }
-    }
 }

@@ -2,7 +2,8 @@
 
 use kafka_protocol::error::ResponseError;
 
-use super::coordinator::{Coordinator, Slot};
+use super::coordinator::Coordinator;
+use super::slot::Slot;
 use super::subscription;
 
 /// A line of a list of groups.

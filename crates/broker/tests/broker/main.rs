@@ -8,6 +8,9 @@
 //! - [`versions`]: every API in every version it is offered in
 //! - [`protocol`]: what no ordinary client does
 
+// What a test cannot go on without, it may unwrap, also in functions that tests share.
+#![allow(clippy::unwrap_used)]
+
 mod admin;
 mod groups;
 mod lifecycle;

@@ -22,4 +22,9 @@ pub use source::KafkaSource;
 mod publisher;
 pub use publisher::KafkaPublisher;
 
+mod reader;
+pub use reader::{From, Reader, ReaderEvent};
+
+mod consumer;
+
 mod native;

@@ -9,7 +9,8 @@ use longshore_event::{NextOffset, TopicPartition};
 use longshore_worker::{Source, SourceError, SourceEvent};
 use tokio::sync::mpsc;
 
-use crate::native::{Client, ClientError, Event, Kind, Queue};
+use crate::consumer::{self, Consumer};
+use crate::native::ClientError;
 use crate::{Connection, KafkaError};
 
 mod budget;
@@ -60,13 +61,6 @@ struct Shared {
     budget: Budget,
     ledger: Ledger,
     stopping: AtomicBool,
-}
-
-/// The consumer. The queue comes first: it is destroyed before the client.
-#[derive(Debug)]
-struct Consumer {
-    queue: Queue,
-    client: Client,
 }
 
 impl KafkaSource {
@@ -172,17 +166,12 @@ fn start(
     group: &str,
     drain: Duration,
 ) -> Result<(Arc<Consumer>, Duration), KafkaError> {
-    let mut defaults = vec![
-        ("auto.offset.reset", "earliest"),
-        ("isolation.level", "read_committed"),
-        // Bounds what is fetched ahead, over all partitions, and one answer of a broker.
-        ("queued.max.messages.kbytes", "16384"),
-        ("fetch.max.bytes", "8388608"),
-        // When that bound holds fetching up, it goes on soon after there is room again.
-        ("fetch.queue.backoff.ms", "20"),
-    ];
+    let mut defaults = consumer::DEFAULTS.to_vec();
+    defaults.push(("auto.offset.reset", "earliest"));
     if connection.get("group.protocol") != Some("consumer") {
         defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
+        // A member hears of a rebalance by its next heartbeat: three times as soon as by librdkafka's default.
+        defaults.push(("heartbeat.interval.ms", "1000"));
     }
     let fixed = [
         ("group.id", group),
@@ -195,10 +184,8 @@ fn start(
     let poll_interval = config.get("max.poll.interval.ms").ok();
     let poll_interval = poll_interval.and_then(|millis| millis.parse().ok());
     let longest = poll_interval.map_or(drain, Duration::from_millis) / POLL_INTERVAL_SHARE;
-    let client = Client::start(Kind::Consumer, config);
-    let client = client.map_err(|reason| connection.unusable(reason))?;
-    let queue = client.consumer_queue();
-    Ok((Arc::new(Consumer { queue, client }), drain.min(longest)))
+    let consumer = Consumer::start(connection, config)?;
+    Ok((Arc::new(consumer), drain.min(longest)))
 }
 
 /// Asks the brokers for the topics, without creating any.
@@ -209,7 +196,7 @@ async fn check_topics(
 ) -> Result<Arc<Consumer>, SourceError> {
     for attempt in 1.. {
         let (asked, names) = (Arc::clone(&consumer), topics.to_vec());
-        let checked = tokio::task::spawn_blocking(move || asked.first_missing(&names));
+        let checked = tokio::task::spawn_blocking(move || first_missing(&asked, &names));
         let missing = match checked.await {
             Ok(Ok(missing)) => missing,
             Ok(Err(error)) => return Err(no_broker(connection, error)),
@@ -229,28 +216,17 @@ async fn check_topics(
     Ok(consumer)
 }
 
-impl Consumer {
-    fn first_missing(&self, topics: &[String]) -> Result<Option<String>, ClientError> {
-        for topic in topics {
-            let found = self.client.topic(topic, START);
-            if found.map_err(|error| self.better_reason(error))?.is_none() {
-                return Ok(Some(topic.clone()));
-            }
+fn first_missing(consumer: &Consumer, topics: &[String]) -> Result<Option<String>, ClientError> {
+    for topic in topics {
+        let found = consumer.client.topic(topic, START);
+        if found
+            .map_err(|error| consumer.better_reason(error))?
+            .is_none()
+        {
+            return Ok(Some(topic.clone()));
         }
-        Ok(None)
     }
-
-    /// The reason that the client's own connections met with, which says more than that time was up.
-    fn better_reason(&self, error: ClientError) -> ClientError {
-        let mut last = error;
-        while let Some(event) = self.queue.poll(Duration::ZERO) {
-            match event {
-                Event::Failed { error, .. } if !outage::is_all_down(&error) => last = error,
-                _ => {}
-            }
-        }
-        last
-    }
+    Ok(None)
 }
 
 fn no_broker(

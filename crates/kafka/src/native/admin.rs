@@ -72,7 +72,7 @@ fn ask(
     // SAFETY: the handle is live; the options are ours and copied by the request.
     unsafe {
         let options = sys::rd_kafka_AdminOptions_new(client.handle(), operation);
-        let sent = set_timeouts(options, operation, millis);
+        let sent = set_options(options, operation, millis);
         if sent.is_ok() {
             send(options, queue.as_ptr());
         }
@@ -99,7 +99,7 @@ fn ask(
 
 /// # Safety
 /// `options` is live.
-unsafe fn set_timeouts(
+unsafe fn set_options(
     options: *mut sys::rd_kafka_AdminOptions_t,
     operation: Operation,
     millis: i32,
@@ -127,6 +127,12 @@ unsafe fn set_timeouts(
                 reason.as_mut_ptr(),
                 reason.len(),
             ))?;
+        }
+        if operation == Operation::RD_KAFKA_ADMIN_OP_LISTOFFSETS {
+            // The end is where a reader of committed records gets to.
+            let committed = sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED;
+            let error = sys::rd_kafka_AdminOptions_set_isolation_level(options, committed);
+            ClientError::take(error).map_or(Ok(()), Err)?;
         }
     }
     Ok(())

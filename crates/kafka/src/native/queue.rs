@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use longshore_event::TopicPartition;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
 
 use super::ClientError;
 use super::admin::Answer;
+use super::error::text;
 use super::partitions::PartitionList;
 use super::record::Message;
 
@@ -37,6 +39,8 @@ pub(crate) enum Event {
         result: Result<(), ClientError>,
         offsets: PartitionList,
     },
+    /// There is nothing more in a partition for now.
+    ReachedEnd(TopicPartition),
     /// Something is wrong.
     Failed { error: ClientError, fatal: bool },
     /// The answer to an administrative request.
@@ -110,22 +114,38 @@ impl Event {
                         event,
                     )),
                 },
-                sys::RD_KAFKA_EVENT_ERROR => {
-                    let code = sys::rd_kafka_event_error(event);
-                    let reason = sys::rd_kafka_event_error_string(event);
-                    match ClientError::with_reason(code, reason) {
-                        Some(error) => Self::Failed {
-                            error,
-                            fatal: sys::rd_kafka_event_error_is_fatal(event) != 0,
-                        },
-                        None => Self::Other,
-                    }
-                }
+                sys::RD_KAFKA_EVENT_ERROR => Self::error(event),
                 kind if Answer::is_kind(kind) => return Self::Answered(Answer::take(event)),
                 _ => Self::Other,
             };
             sys::rd_kafka_event_destroy(event);
             taken
+        }
+    }
+
+    /// # Safety
+    /// `event` is live and of the type for errors.
+    unsafe fn error(event: *mut sys::rd_kafka_event_t) -> Self {
+        // SAFETY: as the caller promised; the partition is a copy and ours.
+        unsafe {
+            let code = sys::rd_kafka_event_error(event);
+            if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF {
+                let line = sys::rd_kafka_event_topic_partition(event);
+                if line.is_null() {
+                    return Self::Other;
+                }
+                let partition = TopicPartition::new(text((*line).topic), (*line).partition);
+                sys::rd_kafka_topic_partition_destroy(line);
+                return Self::ReachedEnd(partition);
+            }
+            let reason = sys::rd_kafka_event_error_string(event);
+            match ClientError::with_reason(code, reason) {
+                Some(error) => Self::Failed {
+                    error,
+                    fatal: sys::rd_kafka_event_error_is_fatal(event) != 0,
+                },
+                None => Self::Other,
+            }
         }
     }
 }

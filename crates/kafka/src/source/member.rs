@@ -9,10 +9,11 @@ use longshore_worker::{SourceError, SourceEvent};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
+use super::Shared;
 use super::answer::answer;
 use super::outage::Outage;
 use super::ownership::Ownership;
-use super::{Consumer, Shared};
+use crate::consumer::Consumer;
 use crate::native::{ClientError, Event, Messages, PartitionList};
 
 /// Records in one batch at most: enough that a batch costs little per record, few enough that the run loop starts soon.
@@ -148,7 +149,7 @@ impl Member {
                 self.failed(error);
             }
             Event::Fetched(messages) => self.take(messages),
-            Event::Delivered(_) | Event::Answered(_) | Event::Other => {}
+            Event::ReachedEnd(_) | Event::Delivered(_) | Event::Answered(_) | Event::Other => {}
         }
         Ok(())
     }

@@ -31,8 +31,3 @@ impl Outage {
         }
     }
 }
-
-/// Whether it says only that all brokers are down, and not why.
-pub(super) fn is_all_down(error: &ClientError) -> bool {
-    error.code == RDKafkaErrorCode::AllBrokersDown
-}

@@ -3,6 +3,7 @@
 
 mod admin;
 mod publisher;
+mod reader;
 mod rebalance;
 mod source;
 mod support;

@@ -8,7 +8,7 @@ use longshore_kafka::{Connection, KafkaSource};
 use longshore_worker::{Source, SourceError, SourceEvent};
 
 use crate::support::{
-    connection, fill, finished, new_topic, next, stop, subscribe, unique, within,
+    brokers, connection, fill, finished, new_topic, next, stop, subscribe, unique, within,
 };
 
 /// A member as a test sees it.
@@ -170,8 +170,7 @@ async fn the_second_member_of_one_instance_id_fences_the_first() {
     let group = unique("g");
     let same = connection()
         .property("group.instance.id", "same")
-        .property("session.timeout.ms", "6000")
-        .property("heartbeat.interval.ms", "200");
+        .property("session.timeout.ms", "6000");
     let mut first = Observed::join(&same, &group, &topic).await;
     while first.owned.is_empty() {
         first.step().await;
@@ -196,7 +195,7 @@ async fn the_second_member_of_one_instance_id_fences_the_first() {
 #[ignore = "the embedded broker has only the classic protocol: set KAFKA_BROKERS to an Apache Kafka 4"]
 async fn a_group_by_kip_848_shares_partitions() {
     let topic = new_topic("kip848", 4).await;
-    let new = connection().property("group.protocol", "consumer");
+    let new = Connection::new(brokers()).property("group.protocol", "consumer");
     let (mut first, mut second) = two_members_share(new, &topic).await;
     fill(&topic, 200).await;
     while first.read.len() + second.read.len() < 400 {

@@ -26,7 +26,8 @@ pub(crate) fn brokers() -> &'static str {
 }
 
 pub(crate) fn connection() -> Connection {
-    Connection::new(brokers())
+    // A rebalance is heard of by the next heartbeat: soon, so that tests are quick.
+    Connection::new(brokers()).property("heartbeat.interval.ms", "100")
 }
 
 /// A name that no other test has, nor an earlier run on the same broker.

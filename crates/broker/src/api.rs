@@ -1,6 +1,6 @@
 //! The APIs the broker offers: which versions, and who answers.
 //!
-//! Everything that is not in [`OFFERED`] is not there: no transactions, no authentication, no quotas, and
+//! Everything that is not in `OFFERED` is not there: no transactions, no authentication, no quotas, and
 //! not the consumer protocol of KIP-848. A version is offered only if its encoding is tested.
 
 mod api_versions;

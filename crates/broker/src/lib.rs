@@ -1,8 +1,19 @@
 //! The embedded broker: a Kafka for a laptop, for development and tests.
 //!
-//! One process, one node, no replication, no transactions yet. A request travels
-//! [`connection`] (frames) → [`api`] (the `match` that is the table of contents) → one file per API →
-//! [`log`] (partitions) or [`group`] (consumer groups).
+//! One process, one node, no replication, no transactions yet. A request travels `connection` (frames,
+//! taken apart by `wire`) → `api` (the `match` that is the table of contents) → one file per API →
+//! `log` (partitions) or `group` (consumer groups).
+//!
+//! What it keeps in its data directory:
+//!
+//! ```text
+//! lock                      held while a broker runs
+//! cluster.json              the cluster id
+//! topics.json               topics and their configuration, replaced at each change
+//! producer-ids.json         below which producer ids are used up
+//! groups.journal            committed offsets and members, one line a change
+//! logs/TOPIC-ID/PARTITION/  record batches as they came, in segments named by their first offset
+//! ```
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), longshore_broker::StartError> {

@@ -60,7 +60,9 @@ fn check(request: &JoinGroupRequest) -> Result<(), ResponseError> {
 }
 
 fn join(call: &Call, request: JoinGroupRequest) -> Join {
-    let rebalance_timeout_ms = if call.version >= REBALANCE_TIMEOUT_SINCE {
+    let own_rebalance_timeout =
+        call.version >= REBALANCE_TIMEOUT_SINCE && request.rebalance_timeout_ms > 0;
+    let rebalance_timeout_ms = if own_rebalance_timeout {
         request.rebalance_timeout_ms
     } else {
         request.session_timeout_ms

@@ -51,6 +51,7 @@ impl Coordinator {
         let journal = Journal::open(path, journal_bytes, |entry| {
             slot::replay(&mut groups, entry, initial_delay, now);
         })?;
+        groups.retain(|_, slot: &mut Slot| !slot.is_unused());
         let mut inner = Inner {
             groups,
             journal,
@@ -269,7 +270,11 @@ impl Coordinator {
         let slot = self.slot(inner, group_id);
         let actions = change(slot, Instant::now());
         let deadline = slot.group.next_deadline();
+        let is_unused = slot.is_unused();
         inner.perform(group_id, actions);
+        if is_unused {
+            inner.groups.remove(group_id);
+        }
         if let Some(deadline) = deadline
             && inner.sleeps_until.is_none_or(|until| deadline < until)
         {
@@ -365,3 +370,6 @@ async fn answered(answer: oneshot::Receiver<Answer>) -> Answer {
         .await
         .unwrap_or(Answer::Failed(ResponseError::CoordinatorNotAvailable))
 }
+
+#[cfg(test)]
+mod tests;

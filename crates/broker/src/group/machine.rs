@@ -225,6 +225,11 @@ impl Group {
         self.members.is_empty()
     }
 
+    /// Whether nobody is in the group or about to be.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == State::Empty && self.handed_out.is_empty()
+    }
+
     /// The state by the name Kafka's tools show.
     pub(crate) fn state_name(&self) -> &'static str {
         match self.state {

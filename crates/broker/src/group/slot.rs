@@ -22,6 +22,11 @@ impl Slot {
         }
     }
 
+    /// Whether there is nothing to remember: neither members nor offsets.
+    pub(super) fn is_unused(&self) -> bool {
+        self.group.is_idle() && self.offsets.is_empty()
+    }
+
     /// What the journal has to say for this group to be as it is.
     pub(super) fn entries(&self, id: &str) -> impl Iterator<Item = Entry> {
         let members = Entry::Members {
@@ -32,9 +37,7 @@ impl Slot {
             group: id.to_owned(),
             offsets: self.offsets.clone(),
         });
-        // A group that has neither members nor offsets is not worth remembering.
-        let members = (offsets.is_some() || !self.group.is_empty()).then_some(members);
-        members.into_iter().chain(offsets)
+        std::iter::once(members).chain(offsets)
     }
 }
 

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use longshore_broker::{Broker, BrokerConfig, StartError};
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message;
+use rdkafka::producer::FutureRecord;
 
-use crate::support::{TestBroker, assigned, poll_until, take, text};
+use crate::support::{DEADLINE, TestBroker, assigned, poll_until, take, text};
 
 #[tokio::test]
 async fn records_and_committed_offsets_survive_a_restart() {
@@ -37,11 +38,8 @@ async fn a_member_and_a_producer_go_on_through_a_restart() {
         assigned(&consumer) == 2
     });
     let send = async |value: &'static str| {
-        let record = rdkafka::producer::FutureRecord::<(), str>::to("t").payload(value);
-        producer
-            .send(record, crate::support::DEADLINE)
-            .await
-            .unwrap();
+        let record = FutureRecord::<(), str>::to("t").payload(value);
+        producer.send(record, DEADLINE).await.unwrap();
     };
     send("before").await;
     take(&consumer, 1);
@@ -51,6 +49,51 @@ async fn a_member_and_a_producer_go_on_through_a_restart() {
 
     assert_eq!(text(&take(&consumer, 1)[0]), "after");
     drop(test);
+}
+
+#[tokio::test]
+async fn an_idempotent_producer_writes_each_record_once_through_restarts() {
+    const RECORDS: usize = 3_000;
+    let mut test = TestBroker::with_topics(&[("t", 1)]).await;
+    let producer = test.producer();
+    let sending = tokio::spawn(async move {
+        for start in (0..RECORDS).step_by(10) {
+            let ten = start..start + 10;
+            let values: Vec<String> = ten.map(|n| n.to_string()).collect();
+            let deliveries: Vec<_> = values
+                .iter()
+                .map(|value| FutureRecord::<(), _>::to("t").payload(value))
+                .map(|record| producer.send_result(record).unwrap())
+                .collect();
+            for delivery in deliveries {
+                delivery.await.unwrap().unwrap();
+            }
+        }
+    });
+
+    let observer: BaseConsumer = test.group("observer").create().unwrap();
+    let written = || {
+        observer
+            .fetch_watermarks("t", 0, DEADLINE)
+            .map_or(0, |(_, end)| end)
+    };
+    for restart_at in [500, 1_200, 2_000] {
+        while written() < restart_at {
+            assert!(
+                !sending.is_finished(),
+                "the producer goes on until all is sent"
+            );
+            tokio::task::yield_now().await;
+        }
+        test = test.restart().await;
+    }
+    sending.await.unwrap();
+
+    let records = take(&test.consumer("g", &["t"]), RECORDS);
+    for (n, record) in records.iter().enumerate() {
+        assert_eq!(text(record), n.to_string());
+    }
+    assert_eq!(written(), RECORDS as i64);
 }
 
 #[tokio::test]

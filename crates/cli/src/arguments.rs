@@ -1,0 +1,166 @@
+//! What every command takes: where the brokers are, and how to print.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser};
+use longshore_kafka::Connection;
+
+use crate::command::Command;
+use crate::output::Output;
+
+/// Kafka event workers: topics, events, dead letters and consumer groups from the command line.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  longshore broker                                   a Kafka for this machine, on 127.0.0.1:9092
+  longshore topics apply                             make the topics as topics/*.toml say
+  longshore produce order.created --file orders.jsonl
+  longshore tail order.created order.paid --from beginning --exit
+  longshore dlq list order.created
+  longshore groups describe order-created
+
+Exit codes: 0 done, 1 failed, 2 wrong usage. Every flag can also be given as the environment variable that its help names.";
+
+/// Options that every command has.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Kafka brokers, `host:port`, separated by commas.
+    #[arg(
+        long,
+        global = true,
+        env = "KAFKA_BROKERS",
+        default_value = "127.0.0.1:9092",
+        value_name = "HOST:PORT"
+    )]
+    pub(crate) brokers: String,
+    /// Any librdkafka property, such as `security.protocol=SASL_SSL`; may be repeated. In the environment: one a line.
+    #[arg(
+        long,
+        global = true,
+        env = "LONGSHORE_KAFKA",
+        value_name = "KEY=VALUE",
+        value_delimiter = '\n',
+        hide_env_values = true
+    )]
+    pub(crate) kafka: Vec<Property>,
+    /// Print JSON instead of text.
+    #[arg(long, global = true, env = "LONGSHORE_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+}
+
+impl Global {
+    pub(crate) fn connection(&self) -> Connection {
+        let properties = self.kafka.iter().filter_map(|property| property.0.clone());
+        properties.fold(
+            Connection::new(&self.brokers),
+            |connection, (name, value)| connection.property(name, value),
+        )
+    }
+
+    pub(crate) fn output(&self) -> Output {
+        Output::new(self.json)
+    }
+}
+
+/// Where the topic files are.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TopicsDir {
+    /// The directory of the topic files (`*.toml`).
+    #[arg(
+        long,
+        env = "LONGSHORE_TOPICS_DIR",
+        default_value = "topics",
+        value_name = "DIR"
+    )]
+    pub(crate) topics_dir: PathBuf,
+}
+
+/// A librdkafka property; nothing, where the environment has an empty line.
+#[derive(Clone, Debug)]
+pub(crate) struct Property(Option<(String, String)>);
+
+impl FromStr for Property {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self(None));
+        }
+        key_value(text).map(Some).map(Self)
+    }
+}
+
+/// Splits `key=value` at the first `=`.
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().into(), value.into())),
+        _ => Err("write KEY=VALUE".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_and_every_flag_an_environment_variable() {
+        fn check(command: &clap::Command) {
+            let name = command.get_name();
+            assert!(
+                command
+                    .get_after_help()
+                    .is_some_and(|help| help.to_string().contains("Example")),
+                "{name} has no examples"
+            );
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                let has_variable = argument.get_env().is_some() || argument.is_positional();
+                assert!(has_variable, "{name} --{id} has no variable");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Arguments::command());
+    }
+
+    #[test]
+    fn properties_keep_what_follows_the_first_equals_sign() {
+        let arguments = Arguments::parse_from([
+            "longshore",
+            "groups",
+            "list",
+            "--kafka",
+            "sasl.password=a=b;c,d",
+            "--brokers",
+            "k:1",
+        ]);
+        let connection = arguments.global.connection();
+        assert_eq!(connection.brokers, "k:1");
+        assert_eq!(
+            connection.properties,
+            [("sasl.password".into(), "a=b;c,d".into())]
+        );
+    }
+
+    #[test]
+    fn a_property_without_a_name_is_refused() {
+        for text in ["x", "=x", " =x"] {
+            assert!(text.parse::<Property>().is_err(), "{text}");
+        }
+    }
+}

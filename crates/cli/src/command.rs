@@ -1,0 +1,49 @@
+//! The commands; [`run`] is their table of contents.
+
+mod broker;
+mod completions;
+mod dlq;
+mod groups;
+mod produce;
+mod stop;
+mod tail;
+mod topics;
+
+use clap::Subcommand;
+
+use crate::arguments::Arguments;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compare topics with their files, and make them so
+    #[command(subcommand)]
+    Topics(topics::TopicsCommand),
+    /// Publish a file of JSON lines
+    Produce(produce::ProduceArguments),
+    /// Show the records of topics
+    Tail(tail::TailArguments),
+    /// Look into dead-letter topics
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
+    /// Look into consumer groups
+    #[command(subcommand)]
+    Groups(groups::GroupsCommand),
+    /// Run the embedded broker alone
+    Broker(broker::BrokerArguments),
+    /// Write a completion script for a shell
+    Completions(completions::CompletionsArguments),
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let global = &arguments.global;
+    match arguments.command {
+        Command::Topics(command) => topics::run(global, command).await,
+        Command::Produce(arguments) => produce::run(global, arguments).await,
+        Command::Tail(arguments) => tail::run(global, arguments).await,
+        Command::Dlq(command) => dlq::run(global, command).await,
+        Command::Groups(command) => groups::run(global, command).await,
+        Command::Broker(arguments) => broker::run(global, arguments).await,
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
+}

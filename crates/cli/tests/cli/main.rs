@@ -1,0 +1,19 @@
+//! The real binary against an embedded broker in this process.
+//!
+//! - [`usage`]: help, exit codes, completions, brokers that are down
+//! - [`topics`]: plan, apply, list
+//! - [`produce`]: what is sent, what is refused, how it is told
+//! - [`tail`]: where it begins, what it shows, when it leaves
+//! - [`dlq`]: dead letters
+//! - [`groups`]: consumer groups
+//! - [`broker`]: the embedded broker as a process
+
+mod support;
+
+mod broker;
+mod dlq;
+mod groups;
+mod produce;
+mod tail;
+mod topics;
+mod usage;

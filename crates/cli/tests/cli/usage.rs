@@ -1,0 +1,81 @@
+//! Help, exit codes, completions, brokers that are down.
+
+use crate::support::{longshore, run};
+
+#[tokio::test]
+async fn wrong_usage_exits_with_2_and_says_what_is_right() {
+    for (arguments, word) in [
+        (&["frobnicate"][..], "frobnicate"),
+        (&["produce", "order.created"], "--file"),
+        (
+            &["produce", "t", "--file", "-", "--rate", "fast"],
+            "records a second",
+        ),
+        (
+            &["produce", "t", "--file", "-", "--header", "novalue"],
+            "KEY=VALUE",
+        ),
+        (&["tail"], "<TOPICS>"),
+        (&["tail", "t", "--from", "someday"], "how long ago"),
+        (&["tail", "t", "--filter", "nothing"], "FIELD=VALUE"),
+        (&["dlq", "show", "t", "12"], "PARTITION/OFFSET"),
+        (&["topics", "list", "--kafka", "nonsense"], "KEY=VALUE"),
+    ] {
+        let run = run(longshore(arguments), b"").await;
+        assert_eq!(run.code, 2, "{arguments:?}: {run:#?}");
+        assert!(run.stderr.contains(word), "{arguments:?}: {run:#?}");
+        assert_eq!(run.stdout, "", "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn help_has_examples_and_no_colour_where_there_is_no_terminal() {
+    for arguments in [
+        &["--help"][..],
+        &["produce", "--help"],
+        &["topics", "apply", "--help"],
+    ] {
+        let help = run(longshore(arguments), b"").await.done();
+        assert!(
+            help.contains("longshore topics apply") || help.contains("longshore produce"),
+            "{help}"
+        );
+        assert!(help.contains("[env: KAFKA_BROKERS"), "{help}");
+        assert!(!help.contains('\x1b'), "{help}");
+    }
+}
+
+#[tokio::test]
+async fn there_are_completions_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(longshore(&["completions", shell]), b"").await.done();
+        assert!(script.contains("topics-dir"), "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn brokers_that_are_down_are_named_with_what_to_do() {
+    // Port 1 is reserved and nobody listens there.
+    let arguments = ["groups", "list", "--brokers", "127.0.0.1:1"];
+    let error = run(longshore(&arguments), b"").await.failed();
+    assert!(
+        error.starts_with("error: no answer from 127.0.0.1:1"),
+        "{error}"
+    );
+    assert!(error.contains("check --brokers"), "{error}");
+}
+
+#[tokio::test]
+async fn a_property_that_librdkafka_does_not_know_is_named() {
+    let arguments = ["groups", "list", "--kafka", "fetch.speed=9"];
+    let error = run(longshore(&arguments), b"").await.failed();
+    assert!(error.contains("fetch.speed=9"), "{error}");
+}
+
+#[tokio::test]
+async fn properties_come_from_the_environment_one_a_line() {
+    let mut command = longshore(&["groups", "list"]);
+    command.env("LONGSHORE_KAFKA", "client.id=mine\n\nfetch.speed=9\n");
+    let error = run(command, b"").await.failed();
+    assert!(error.contains("fetch.speed=9"), "{error}");
+}

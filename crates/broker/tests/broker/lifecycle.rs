@@ -131,7 +131,9 @@ async fn only_a_loopback_address_is_accepted_without_asking() {
 
     assert!(matches!(refused, Err(StartError::NotLoopback { .. })));
     config.allow_remote = true;
-    Broker::start(config).await.unwrap().shutdown().await;
+    // On another task, as a program would: starting and stopping must be `Send`.
+    let started = tokio::spawn(async { Broker::start(config).await.unwrap().shutdown().await });
+    started.await.unwrap();
 }
 
 #[tokio::test]

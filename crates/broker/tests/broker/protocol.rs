@@ -1,12 +1,16 @@
 //! What no ordinary client does: repeats, gaps, nonsense, silence.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+use kafka_protocol::messages::fetch_response::FetchResponse;
 use kafka_protocol::messages::join_group_request::{JoinGroupRequest, JoinGroupRequestProtocol};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequest;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, ResponseHeader};
 use kafka_protocol::protocol::Decodable;
+use rdkafka::admin::AdminOptions;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::raw::RawClient;
 use crate::support::{DEADLINE, TestBroker, assigned, poll_until};
@@ -14,6 +18,7 @@ use crate::versions::{batch, group, name, produce_request, text};
 
 const OK: i16 = 0;
 const CORRUPT_MESSAGE: i16 = 2;
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
 const INVALID_PRODUCER_EPOCH: i16 = 47;
 const KAFKA_STORAGE_ERROR: i16 = 56;
@@ -93,6 +98,80 @@ async fn without_acknowledgements_nothing_is_answered() {
     assert_eq!(produce(&mut client, batch(-1, -1, -1)).await, (OK, 1));
 }
 
+fn fetch_request(max_wait: Duration, min_bytes: i32) -> FetchRequest {
+    let partition = FetchPartition::default().with_partition_max_bytes(1_000_000);
+    let topic = FetchTopic::default()
+        .with_topic(name("t"))
+        .with_partitions(vec![partition]);
+    FetchRequest::default()
+        .with_max_wait_ms(max_wait.as_millis() as i32)
+        .with_min_bytes(min_bytes)
+        .with_max_bytes(1_000_000)
+        .with_topics(vec![topic])
+}
+
+fn records(answer: &FetchResponse) -> usize {
+    answer.responses[0].partitions[0]
+        .records
+        .as_ref()
+        .map_or(0, Bytes::len)
+}
+
+#[tokio::test]
+async fn a_fetch_waits_until_there_is_enough() {
+    let test = TestBroker::with_topics(&[("t", 1)]).await;
+    let mut producer = RawClient::connect(&test.broker).await;
+    let mut reader = RawClient::connect(&test.broker).await;
+    let one = batch(-1, -1, -1).len();
+
+    reader
+        .send(12, &fetch_request(DEADLINE, 2 * one as i32))
+        .await;
+    produce(&mut producer, batch(-1, -1, -1)).await;
+    assert!(reader.is_silent_for(Duration::from_millis(100)).await);
+    produce(&mut producer, batch(-1, -1, -1)).await;
+
+    assert_eq!(records(&reader.answer::<FetchRequest>(12).await), 2 * one);
+}
+
+#[tokio::test]
+async fn a_fetch_that_waited_long_enough_comes_back_with_what_there_is() {
+    let test = TestBroker::with_topics(&[("t", 1)]).await;
+    let mut client = RawClient::connect(&test.broker).await;
+    let wait = Duration::from_millis(100);
+
+    let began = Instant::now();
+    let empty = client.call(12, &fetch_request(wait, 1)).await;
+    assert!(began.elapsed() >= wait);
+    produce(&mut client, batch(-1, -1, -1)).await;
+    let too_few = client.call(12, &fetch_request(wait, 1_000)).await;
+
+    assert_eq!(
+        (records(&empty), records(&too_few)),
+        (0, batch(-1, -1, -1).len())
+    );
+}
+
+#[tokio::test]
+async fn a_waiting_fetch_learns_at_once_that_its_topic_is_deleted() {
+    let test = TestBroker::with_topics(&[("t", 1)]).await;
+    let mut reader = RawClient::connect(&test.broker).await;
+
+    reader.send(12, &fetch_request(DEADLINE, 1)).await;
+    assert!(reader.is_silent_for(Duration::from_millis(100)).await);
+    let deleted = test
+        .admin()
+        .delete_topics(&["t"], &AdminOptions::new())
+        .await;
+    deleted.unwrap().remove(0).unwrap();
+
+    let answer = reader.answer::<FetchRequest>(12).await;
+    assert_eq!(
+        answer.responses[0].partitions[0].error_code,
+        UNKNOWN_TOPIC_OR_PARTITION
+    );
+}
+
 #[tokio::test]
 async fn a_client_from_the_future_learns_what_is_offered() {
     let test = TestBroker::start().await;
@@ -152,12 +231,12 @@ async fn nonsense_closes_its_connection_and_no_other() {
 #[tokio::test]
 async fn the_partitions_of_a_member_that_vanishes_go_to_the_others() {
     let test = TestBroker::with_topics(&[("t", 4)]).await;
-    let stays: rdkafka::consumer::BaseConsumer = test
+    let stays: BaseConsumer = test
         .group("g")
         .set("partition.assignment.strategy", "range")
         .create()
         .unwrap();
-    rdkafka::consumer::Consumer::subscribe(&stays, &["t"]).unwrap();
+    stays.subscribe(&["t"]).unwrap();
     poll_until(&[&stays], "the first member has all four", || {
         assigned(&stays) == 4
     });

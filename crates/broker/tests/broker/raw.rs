@@ -34,10 +34,13 @@ impl RawClient {
     /// Sends `request` in `version` and returns the answer, all of which must have been understood.
     pub(crate) async fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
         self.send(version, request).await;
-        let mut frame = self
-            .receive()
-            .await
-            .expect("an answer and not a closed connection");
+        self.answer::<R>(version).await
+    }
+
+    /// Receives the answer to the last request, which was of type `R`.
+    pub(crate) async fn answer<R: Request>(&mut self, version: i16) -> R::Response {
+        let frame = self.receive().await;
+        let mut frame = frame.expect("an answer and not a closed connection");
         let header_version = R::Response::header_version(version);
         let header = ResponseHeader::decode(&mut frame, header_version).unwrap();
         assert_eq!(header.correlation_id, self.correlation_id);

@@ -43,7 +43,7 @@ impl Admin {
     /// About properties that are not accepted.
     pub fn connect(connection: &Connection) -> Result<Self, KafkaError> {
         let config = connection.without_group().config(&[], &[])?;
-        let client = Client::start(Kind::Producer, config);
+        let client = Client::start(Kind::Admin, config);
         let client = client.map_err(|reason| connection.unusable(reason))?;
         Ok(Self {
             client: Arc::new(client),

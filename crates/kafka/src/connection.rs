@@ -101,6 +101,10 @@ const COMMON: &[(&str, &str)] = &[
     ("reconnect.backoff.max.ms", "2000"),
     // A topic that is created while a worker waits for it is noticed within this many milliseconds.
     ("topic.metadata.refresh.interval.ms", "60000"),
+    // Small requests are sent at once; Nagle's algorithm would hold them for up to 40 ms.
+    ("socket.nagle.disable", "true"),
+    // Nobody asked to tell the broker about this process (KIP-714), and leaving would wait for it.
+    ("enable.metrics.push", "false"),
 ];
 
 /// Properties that guard a promise, and what to do instead.

@@ -17,8 +17,10 @@ use super::{PartitionList, Queue};
 pub(crate) enum Kind {
     /// Reads.
     Consumer,
-    /// Writes; also what administers, since it is the lighter one.
+    /// Writes.
     Producer,
+    /// Administers. It hears of nothing but answers: nobody takes anything else from its queue.
+    Admin,
 }
 
 /// A librdkafka client. Its calls may come from any thread.
@@ -49,6 +51,8 @@ impl Client {
                 sys::rd_kafka_type_t::RD_KAFKA_PRODUCER,
                 sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR,
             ),
+            // Of the two that librdkafka has, the lighter one.
+            Kind::Admin => (sys::rd_kafka_type_t::RD_KAFKA_PRODUCER, 0),
         };
         // Freed by librdkafka with the client, and by us only if there is none.
         let config = ManuallyDrop::new(config);

@@ -31,9 +31,10 @@ impl TopicMetadata {
 }
 
 impl Client {
-    /// All topics; waits at most `within`.
+    /// All topics that can be told of; waits at most `within`.
     pub(crate) fn all_topics(&self, within: Duration) -> Result<Vec<TopicMetadata>, ClientError> {
-        self.metadata(true, std::ptr::null_mut(), within)
+        let topics = self.metadata(true, std::ptr::null_mut(), within)?;
+        Ok(topics.into_iter().filter_map(Result::ok).collect())
     }
 
     /// One topic, which is not created by asking; `None` if there is none of that name. Waits at most `within`.
@@ -56,8 +57,8 @@ impl Client {
             sys::rd_kafka_topic_destroy(topic);
             found
         };
-        match found {
-            Ok(mut topics) => Ok(topics.pop()),
+        match found?.pop().transpose() {
+            Ok(topic) => Ok(topic),
             Err(error) if error.code == RDKafkaErrorCode::UnknownTopicOrPartition => Ok(None),
             Err(error) => Err(error),
         }
@@ -73,7 +74,7 @@ impl Client {
         all: bool,
         topic: *mut sys::rd_kafka_topic_t,
         within: Duration,
-    ) -> Result<Vec<TopicMetadata>, ClientError> {
+    ) -> Result<Vec<Result<TopicMetadata, ClientError>>, ClientError> {
         let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
         let mut metadata = std::ptr::null();
         // SAFETY: the handle is live; the topic is live or null; the answer is ours to destroy and is read before.
@@ -87,33 +88,32 @@ impl Client {
             ))?;
             let topics = read(&*metadata);
             sys::rd_kafka_metadata_destroy(metadata);
-            topics
+            Ok(topics)
         }
     }
 }
 
 /// # Safety
 /// `metadata` is live.
-unsafe fn read(metadata: &sys::rd_kafka_metadata) -> Result<Vec<TopicMetadata>, ClientError> {
-    let mut topics = Vec::new();
+unsafe fn read(metadata: &sys::rd_kafka_metadata) -> Vec<Result<TopicMetadata, ClientError>> {
     // SAFETY: librdkafka keeps as many topics and partitions as it says there are.
     unsafe {
-        for topic in slice(metadata.topics, metadata.topic_cnt) {
+        let topics = slice(metadata.topics, metadata.topic_cnt).iter();
+        let topics = topics.map(|topic| {
             match topic.err {
                 // A new topic whose leaders are being elected exists.
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
-                | RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE => {}
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE => {}
                 code => check(code)?,
             }
             let first = slice(topic.partitions, topic.partition_cnt).first();
-            topics.push(TopicMetadata {
+            Ok(TopicMetadata {
                 name: text(topic.topic),
                 partitions: topic.partition_cnt,
                 replication: first.map_or(0, |partition| partition.replica_cnt),
-            });
-        }
+            })
+        });
+        topics.collect()
     }
-    Ok(topics)
 }
 
 /// # Safety

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use longshore_event::NextOffset;
-use longshore_kafka::{Admin, Connection, KafkaError, NewTopic};
+use longshore_kafka::{Admin, KafkaError, NewTopic};
 
 use crate::support::{
     connection, fill, finished, new_topic, records, stop, subscribe, unique, within,
@@ -209,14 +209,4 @@ async fn a_group_is_described_with_members_and_lag() {
         .find(|listed| listed.name == group)
         .expect("in the list");
     assert_eq!(listed.state, "Empty");
-}
-
-#[tokio::test]
-async fn nobody_there_is_told_with_the_time_waited() {
-    let admin = Admin::connect(&Connection::new("127.0.0.1:1")).expect("valid");
-    let error = within("an error", admin.topics())
-        .await
-        .expect_err("nobody");
-    let message = error.to_string();
-    assert!(message.contains("127.0.0.1:1 within 10 s"), "{message}");
 }

@@ -2,6 +2,7 @@
 //! librdkafka's mock cluster. A new test belongs to the module of the type it is about.
 
 mod admin;
+mod faults;
 mod publisher;
 mod reader;
 mod rebalance;

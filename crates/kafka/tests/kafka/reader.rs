@@ -92,6 +92,6 @@ async fn an_empty_topic_is_caught_up_at_once() {
 async fn an_unknown_topic_is_named() {
     let name = unique("unread");
     let opened = Reader::open(&connection(), &[&name], From::Beginning).await;
-    let error = opened.err().expect("no topic");
+    let error = opened.expect_err("no topic");
     assert!(matches!(&error, KafkaError::UnknownTopic { topic, .. } if *topic == name));
 }

@@ -16,6 +16,7 @@ use longshore_worker::{Publisher, Source, SourceEvent};
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Where the tests' broker is.
+#[expect(clippy::print_stdout, reason = "a run says which broker it was on")]
 pub(crate) fn brokers() -> &'static str {
     static BROKERS: OnceLock<String> = OnceLock::new();
     BROKERS.get_or_init(|| {

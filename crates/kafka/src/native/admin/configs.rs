@@ -19,6 +19,9 @@ pub(crate) struct ConfigEntry {
     pub(crate) is_own: bool,
 }
 
+/// A topic's name, and its configs or what is wrong with it.
+pub(crate) type DescribedTopic = (String, Result<Vec<ConfigEntry>, ClientError>);
+
 /// Requests for topics' configs, destroyed together.
 struct Resources(Vec<*mut sys::rd_kafka_ConfigResource_t>);
 
@@ -28,7 +31,7 @@ impl Client {
         &self,
         topics: &[String],
         within: Duration,
-    ) -> Result<Vec<(String, Result<Vec<ConfigEntry>, ClientError>)>, ClientError> {
+    ) -> Result<Vec<DescribedTopic>, ClientError> {
         if topics.is_empty() {
             return Ok(Vec::new());
         }

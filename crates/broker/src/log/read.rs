@@ -45,35 +45,29 @@ impl Span {
         at_least_one: bool,
         until: i64,
     ) -> io::Result<Bytes> {
-        let mut chunk = self.read_at(self.position, max_bytes + INTERVAL_BYTES as usize)?;
+        let window = max_bytes + INTERVAL_BYTES as usize;
         let mut position = self.position;
-        loop {
-            let first = self.header_at(position, &chunk)?;
-            if first.base_offset >= until {
-                return Ok(Bytes::new());
-            }
-            let skip = first.next_offset() <= self.offset;
-            if !skip {
-                if first.size > max_bytes && !at_least_one {
-                    return Ok(Bytes::new());
-                }
-                if first.size > chunk.len() {
-                    chunk = self.read_at(position, first.size)?;
-                }
-                let length = whole_batches(&chunk, max_bytes.max(first.size), until);
-                chunk.truncate(length);
-                return Ok(chunk.freeze());
-            }
+        let mut chunk = self.read_at(position, window)?;
+        let mut first = self.header_at(position, &chunk)?;
+        // The index leads to at most a few batches before the wanted one.
+        while first.next_offset() <= self.offset {
             position += first.size as u64;
-            if position >= self.end {
-                return Ok(Bytes::new());
-            }
             if first.size + HEADER_BYTES <= chunk.len() {
                 chunk = chunk.split_off(first.size);
             } else {
-                chunk = self.read_at(position, max_bytes + INTERVAL_BYTES as usize)?;
+                chunk = self.read_at(position, window)?;
             }
+            first = self.header_at(position, &chunk)?;
         }
+        if first.size > max_bytes && !at_least_one {
+            return Ok(Bytes::new());
+        }
+        if first.size > chunk.len() {
+            chunk = self.read_at(position, first.size)?;
+        }
+        let length = whole_batches(&chunk, max_bytes.max(first.size), until);
+        chunk.truncate(length);
+        Ok(chunk.freeze())
     }
 
     /// The headers of the batches from the start of the span on, with their positions.

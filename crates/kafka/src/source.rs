@@ -37,7 +37,7 @@ const MISSING_PAUSE: Duration = Duration::from_millis(250);
 /// Room in the channel for events other than records. Behind it the consumer's thread waits, and stays a member.
 const LIFECYCLE_EVENTS: usize = 64;
 
-/// Shortest part of `max.poll.interval.ms` that a revocation leaves to the rebalance itself.
+/// What `max.poll.interval.ms` is divided by for the longest wait at a revocation: the rebalance itself needs the rest.
 const POLL_INTERVAL_SHARE: u32 = 2;
 
 /// A member of a consumer group, as a [`Source`].
@@ -183,7 +183,9 @@ fn start(
     let config = connection.config(&defaults, &fixed)?;
     let poll_interval = config.get("max.poll.interval.ms").ok();
     let poll_interval = poll_interval.and_then(|millis| millis.parse().ok());
-    let longest = poll_interval.map_or(drain, Duration::from_millis) / POLL_INTERVAL_SHARE;
+    let longest = poll_interval.map_or(drain, |millis| {
+        Duration::from_millis(millis) / POLL_INTERVAL_SHARE
+    });
     let consumer = Consumer::start(connection, config)?;
     Ok((Arc::new(consumer), drain.min(longest)))
 }

@@ -212,3 +212,23 @@ async fn more_than_the_queue_holds_is_waited_for() {
     let expected = many.into_iter().map(|record| record.value);
     assert_eq!(values, expected.collect::<Vec<Option<Bytes>>>());
 }
+
+#[tokio::test]
+async fn a_topic_that_was_deleted_is_unknown_soon() {
+    let topic = new_topic("removed", 2).await;
+    let quick = connection().property("topic.metadata.refresh.interval.ms", "500");
+    let publisher = KafkaPublisher::connect(&quick).expect("valid");
+    let record = [outgoing(&topic, "k", "v")];
+    publisher.publish(&record).await.remove(0).expect("sent");
+    let admin = Admin::connect(&connection()).expect("valid");
+    admin.delete_topics(&[&topic]).await.expect("deleted");
+
+    within("an error", async {
+        loop {
+            if let Err(error) = publisher.publish(&record).await.remove(0) {
+                return assert_eq!(error.kind, PublishErrorKind::UnknownTopic);
+            }
+        }
+    })
+    .await;
+}

@@ -1,1 +1,45 @@
-//! Build a worker in one file: command line, telemetry, admin endpoints and wiring over the Longshore crates.
+//! Build a worker in one file: a handler in, a process out, with its command line, logs, health checks, metrics,
+//! signals and exit codes.
+//!
+//! Reading order: [`main`] runs what a [`WorkerBuilder`] describes with the [`WorkerArgs`] of the command line;
+//! [`WorkerBuilder::connect`] makes a [`ConnectedWorker`] of it, which may also run inside another process; `admin`
+//! serves health and metrics beside it.
+//!
+//! `examples/greeter.rs` is a whole worker with its test.
+
+mod process;
+pub use process::main;
+
+mod signal;
+pub use signal::stop_signal;
+
+mod telemetry;
+pub use telemetry::{LogFormat, init_telemetry, log_to_file};
+
+mod arguments;
+pub use arguments::{KafkaProperty, WorkerArgs};
+
+mod duration;
+
+mod builder;
+pub use builder::WorkerBuilder;
+
+mod connect;
+mod preflight;
+
+mod connected;
+pub use connected::ConnectedWorker;
+
+mod admin;
+
+mod error;
+pub use error::RunError;
+
+/// What the author of a worker needs, in one `use`.
+pub mod prelude {
+    pub use crate::WorkerBuilder;
+    pub use jiff::Timestamp;
+    pub use longshore_event::{Envelope, Event, Payload};
+    pub use longshore_store::{Migration, SqlStore};
+    pub use longshore_worker::{Context, Failure, FailureExt, Handler, sql};
+}

@@ -3,7 +3,7 @@
 //! Reading order: [`OrderCreated`] and its siblings are the events; [`OrderState`] is the state machine and
 //! [`OrderTable`] its mirror in a worker's store; [`Inventory`], [`Payments`] and [`Carrier`] are the services, with
 //! the [`sandbox`] that stands in for them; [`OrderCreatedHandler`], [`OrderPaidHandler`] and [`OrderShippedHandler`]
-//! decide.
+//! decide; [`order_created`], [`order_paid`] and [`order_shipped`] are the workers around them.
 
 mod money;
 pub use money::{Currency, Money, MoneyError};
@@ -32,3 +32,6 @@ pub use sandbox::Sandbox;
 
 mod handler;
 pub use handler::{OrderCreatedHandler, OrderPaidHandler, OrderShippedHandler};
+
+mod worker;
+pub use worker::{order_created, order_paid, order_shipped};

@@ -1,3 +1,7 @@
-//! The worker of `order.shipped`.
+//! The worker of `order.shipped`, as a process of its own.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    longshore::main(longshore_orders::order_shipped())
+}

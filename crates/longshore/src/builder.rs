@@ -1,0 +1,133 @@
+//! What a worker is, apart from where it runs: its name, its topics, its tables and its handler.
+
+use longshore_store::{Migration, SqlStore};
+use longshore_worker::Handler;
+
+use crate::{ConnectedWorker, RunError, WorkerArgs};
+
+/// Describes a worker. [`main`](crate::main) makes a process of it.
+///
+/// ```no_run
+/// # use longshore::prelude::*;
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # struct OrderDelivered { order_id: String }
+/// # impl Event for OrderDelivered {
+/// #     const TYPE: &'static str = "order.delivered";
+/// #     fn key(&self) -> &str { &self.order_id }
+/// # }
+/// # struct Thanks;
+/// # impl Handler for Thanks {
+/// #     type Payload = OrderDelivered;
+/// #     const NAME: &'static str = "thanks";
+/// #     async fn handle(&self, _: &Envelope<OrderDelivered>, _: &mut Context<'_, OrderDelivered>) -> Result<(), Failure> { Ok(()) }
+/// # }
+/// fn main() -> std::process::ExitCode {
+///     longshore::main(WorkerBuilder::new("thanks", |_store| Thanks).reads(OrderDelivered::TOPIC))
+/// }
+/// ```
+pub struct WorkerBuilder<H> {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) reads: Vec<String>,
+    pub(crate) publishes: Vec<String>,
+    pub(crate) migrations: &'static [Migration],
+    pub(crate) strategy: Strategy<H>,
+}
+
+/// How effects become true, and with it what the handler is made of.
+pub(crate) enum Strategy<H> {
+    Store(Box<dyn FnOnce(&SqlStore) -> H + Send>),
+    Plain(H),
+}
+
+impl<H: Handler> WorkerBuilder<H> {
+    /// A worker with a store: a message's statements and follow-on events are one transaction. `handler` is called
+    /// once the store is open, within the tokio runtime.
+    ///
+    /// `name` is also the default of `--group`.
+    pub fn new(name: &'static str, handler: impl FnOnce(&SqlStore) -> H + Send + 'static) -> Self {
+        Self::with(name, Strategy::Store(Box::new(handler)))
+    }
+
+    /// A worker without a store: at least once, under the same ids. Its handler may publish, but not write.
+    pub fn plain(name: &'static str, handler: H) -> Self {
+        Self::with(name, Strategy::Plain(handler))
+    }
+
+    fn with(name: &'static str, strategy: Strategy<H>) -> Self {
+        Self {
+            name,
+            about: "",
+            version: env!("CARGO_PKG_VERSION"),
+            reads: Vec::new(),
+            publishes: Vec::new(),
+            migrations: &[],
+            strategy,
+        }
+    }
+
+    /// What `--help` says first.
+    #[must_use]
+    pub fn about(mut self, about: &'static str) -> Self {
+        self.about = about;
+        self
+    }
+
+    /// What `--version` says, such as `env!("CARGO_PKG_VERSION")`; the version of Longshore by default.
+    #[must_use]
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// A topic it reads; call it once for each. Without the topic the worker does not start.
+    #[must_use]
+    pub fn reads(mut self, topic: impl Into<String>) -> Self {
+        self.reads.push(topic.into());
+        self
+    }
+
+    /// A topic it publishes to; call it once for each. Without the topic its events wait in the outbox, so the worker
+    /// warns at the start.
+    #[must_use]
+    pub fn publishes(mut self, topic: impl Into<String>) -> Self {
+        self.publishes.push(topic.into());
+        self
+    }
+
+    /// The tables of the handler, made when the store is opened.
+    #[must_use]
+    pub fn migrations(mut self, migrations: &'static [Migration]) -> Self {
+        self.migrations = migrations;
+        self
+    }
+
+    /// Connects, processes messages until `stop` completes, and drains.
+    ///
+    /// # Errors
+    /// [`RunError`], which knows its exit code.
+    pub async fn run(
+        self,
+        args: &WorkerArgs,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<(), RunError> {
+        let mut stop = Box::pin(stop);
+        let connected: ConnectedWorker<H> = tokio::select! {
+            biased;
+            () = &mut stop => return Ok(()),
+            connected = self.connect(args) => connected?,
+        };
+        connected.run(stop).await
+    }
+}
+
+impl<H> std::fmt::Debug for WorkerBuilder<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkerBuilder")
+            .field("name", &self.name)
+            .field("reads", &self.reads)
+            .field("publishes", &self.publishes)
+            .finish_non_exhaustive()
+    }
+}

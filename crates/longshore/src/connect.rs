@@ -1,0 +1,103 @@
+//! From a description to a worker that is ready to run: checks, store, brokers, and what watches it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_kafka::{KafkaPublisher, KafkaSource};
+use longshore_store::{OpenError, SqlStore, StoreUrl};
+use longshore_worker::{Handler, Metrics, PlainStrategy, StoreStrategy, Worker};
+use prometheus_client::registry::Registry;
+use tracing::warn;
+
+use crate::admin::Admin;
+use crate::builder::Strategy;
+use crate::connected::AnyWorker;
+use crate::error::chain;
+use crate::preflight;
+use crate::{ConnectedWorker, RunError, WorkerArgs, WorkerBuilder};
+
+/// The wait after the first try to open the store; each later one is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait, so that work starts soon after the database does.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+impl<H: Handler> WorkerBuilder<H> {
+    /// Checks the topics, opens the store, waiting for it if need be, and joins the consumer group.
+    ///
+    /// # Errors
+    /// [`RunError`], which knows its exit code.
+    pub async fn connect(self, args: &WorkerArgs) -> Result<ConnectedWorker<H>, RunError> {
+        if let Some(dir) = &args.topics_dir {
+            preflight::topics_are_described(dir, &self.reads)?;
+        }
+        let group = args.group.as_deref().unwrap_or(self.name);
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry, group);
+        let registry = Arc::new(registry);
+        let admin = Admin::start(args.admin_listen, registry.clone()).await?;
+
+        let connection = args.connection();
+        let publisher = KafkaPublisher::connect(&connection).map_err(RunError::Properties)?;
+        let (handler, store) = match self.strategy {
+            Strategy::Store(make) => {
+                let url = args.store.clone();
+                let url = url.unwrap_or_else(|| StoreUrl::sqlite(format!("{group}.db")));
+                let store = open(&url, || SqlStore::open(&url, group, self.migrations)).await?;
+                (make(&store), Some(store))
+            }
+            Strategy::Plain(handler) => (handler, None),
+        };
+        let source = KafkaSource::subscribe(
+            &connection,
+            group,
+            &self.reads,
+            args.max_in_flight,
+            args.drain,
+        )
+        .await?;
+        preflight::warn_of_missing_topics(&connection, &self.reads, &self.publishes).await;
+
+        let settings = args.settings(group);
+        let worker = match &store {
+            Some(store) => {
+                let strategy = StoreStrategy::new(Arc::new(store.clone()), publisher);
+                AnyWorker::Store(Worker::new(handler, source, strategy, settings, metrics))
+            }
+            None => {
+                let strategy = PlainStrategy::new(publisher);
+                AnyWorker::Plain(Worker::new(handler, source, strategy, settings, metrics))
+            }
+        };
+        admin.watch(worker.status(), store);
+        Ok(ConnectedWorker {
+            worker,
+            registry,
+            drain: args.drain,
+            admin,
+        })
+    }
+}
+
+/// Opens the store, for ever if it is only not there yet: a database often starts after its clients.
+async fn open<T, F>(url: &StoreUrl, mut attempt: impl FnMut() -> F) -> Result<T, RunError>
+where
+    F: Future<Output = Result<T, OpenError>>,
+{
+    let mut wait = FIRST_WAIT;
+    loop {
+        match attempt().await {
+            Ok(store) => return Ok(store),
+            Err(error @ OpenError::Unavailable(_)) => {
+                warn!(store = %url, error = chain(&error), ?wait, "store not available yet; tried again");
+            }
+            Err(error) => {
+                return Err(RunError::Store {
+                    url: url.clone(),
+                    source: error,
+                });
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}

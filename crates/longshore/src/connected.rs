@@ -1,0 +1,107 @@
+//! A worker that has joined its group: watch it, run it, and stop it within a deadline.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_kafka::{KafkaPublisher, KafkaSource};
+use longshore_store::SqlStore;
+use longshore_worker::{Handler, PlainStrategy, SourceError, Status, StoreStrategy, Worker};
+use prometheus_client::registry::Registry;
+use tokio::sync::{oneshot, watch};
+use tracing::info;
+
+use crate::RunError;
+use crate::admin::Admin;
+
+/// Time to leave the group and close connections after the time to drain is over.
+const LEAVE: Duration = Duration::from_secs(10);
+
+/// A worker with everything it needs. Dropping it leaves the group.
+pub struct ConnectedWorker<H> {
+    pub(crate) worker: AnyWorker<H>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) drain: Duration,
+    pub(crate) admin: Admin,
+}
+
+pub(crate) enum AnyWorker<H> {
+    Store(Worker<H, KafkaSource, StoreStrategy<SqlStore>>),
+    Plain(Worker<H, KafkaSource, PlainStrategy<KafkaPublisher>>),
+}
+
+impl<H: Handler> ConnectedWorker<H> {
+    /// What the worker says of itself from now on.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.worker.status()
+    }
+
+    /// Its metrics, as `/metrics` serves them.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.clone()
+    }
+
+    /// Where health and metrics are served, if they are.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.address()
+    }
+
+    /// Processes messages until `stop` completes, then finishes what is in flight and leaves the group.
+    ///
+    /// # Errors
+    /// [`RunError::Source`] if the consumer fails for good, [`RunError::Overrun`] if stopping takes far longer than it
+    /// may. Nothing is lost then; what was in flight is handled again.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+        let Self {
+            worker,
+            registry: _registry,
+            drain,
+            admin,
+        } = self;
+        info!("running");
+        let (begin, begun) = oneshot::channel();
+        let stop = async move {
+            stop.await;
+            // Nobody waits for it if the worker has ended by itself.
+            begin.send(()).ok();
+        };
+        let overrun = async move {
+            match begun.await {
+                Ok(()) => tokio::time::sleep(drain + LEAVE).await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let result = tokio::select! {
+            biased;
+            result = worker.run(stop) => result.map_err(RunError::from),
+            () = overrun => Err(RunError::Overrun { within: drain + LEAVE }),
+        };
+        admin.stop().await;
+        if result.is_ok() {
+            info!("stopped");
+        }
+        result
+    }
+}
+
+impl<H: Handler> AnyWorker<H> {
+    pub(crate) fn status(&self) -> watch::Receiver<Status> {
+        match self {
+            Self::Store(worker) => worker.status(),
+            Self::Plain(worker) => worker.status(),
+        }
+    }
+
+    async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), SourceError> {
+        match self {
+            Self::Store(worker) => worker.run(stop).await,
+            Self::Plain(worker) => worker.run(stop).await,
+        }
+    }
+}
+
+impl<H> std::fmt::Debug for ConnectedWorker<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectedWorker").finish_non_exhaustive()
+    }
+}

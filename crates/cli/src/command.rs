@@ -5,7 +5,6 @@ mod completions;
 mod dlq;
 mod groups;
 mod produce;
-mod stop;
 mod tail;
 mod topics;
 

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
+use tracing_subscriber::EnvFilter;
 
 /// How a command prints.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,20 @@ pub(crate) enum Colour {
 )]
 pub(crate) fn note(text: impl Display) {
     eprintln!("{text}");
+}
+
+/// Warnings, and when an outage is over. librdkafka repeats in its words what the reader says in ours.
+const QUIET: &str = "warn,longshore_kafka=info,librdkafka=error";
+
+/// Sends warnings to standard error, or what `RUST_LOG` asks for. For commands that wait out an outage, which is only
+/// told by the log.
+pub(crate) fn warn_on_standard_error() {
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| QUIET.to_owned());
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && !no_colour())
+        .init();
 }
 
 /// Tells an error with its causes; the exit code that goes with it.

@@ -1,5 +1,6 @@
 //! A plan as people read it: `+` what comes, `~` what changes, `-` what goes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::spec::config;
@@ -21,10 +22,11 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
-    /// `2 to create, 1 to change, 0 to replace, 0 to delete`.
+    /// `2 to create, 1 to change, 0 to replace, 0 to delete`: topics, each counted once.
     pub fn summary(&self) -> String {
         let count = |wanted: fn(&Change) -> bool| {
-            self.changes.iter().filter(|change| wanted(change)).count()
+            let changes = self.changes.iter().filter(|change| wanted(change));
+            changes.map(Change::topic).collect::<BTreeSet<_>>().len()
         };
         format!(
             "{} to create, {} to change, {} to replace, {} to delete",

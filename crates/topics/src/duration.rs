@@ -12,7 +12,7 @@ pub enum Retention {
     Forever,
 }
 
-/// From the largest, so that a value is written with the largest unit that divides it.
+/// From the largest.
 const UNITS: [(&str, i64); 6] = [
     ("w", 7 * 24 * 60 * 60 * 1000),
     ("d", 24 * 60 * 60 * 1000),
@@ -69,13 +69,11 @@ impl fmt::Display for Retention {
         let Self::Milliseconds(count) = *self else {
             return f.write_str(FOREVER);
         };
-        let divides = |unit: &&(&str, i64)| count % unit.1 == 0;
-        let (name, size) = UNITS.iter().find(divides).unwrap_or(&("ms", 1));
-        // A week is the largest unit that divides zero, and "0w" reads oddly.
-        match count {
-            0 => f.write_str("0s"),
-            _ => write!(f, "{}{name}", count / size),
-        }
+        // Not in weeks: 30 days are no whole number of them, and 7 days read as well.
+        let divides = |unit: &&(&str, i64)| count != 0 && count % unit.1 == 0;
+        let unit = UNITS[1..].iter().find(divides);
+        let (name, size) = unit.unwrap_or(&("s", 1));
+        write!(f, "{}{name}", count / size)
     }
 }
 

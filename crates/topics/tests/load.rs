@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use longshore_topics::{Cleanup, LoadError, Retention, State, TopicSpec};
+use longshore_topics::{Cleanup, LoadError, Retention, Schema, State, TopicSpec};
 use tempfile::TempDir;
 
 fn directory(files: &[(&str, &str)]) -> TempDir {
@@ -227,5 +227,28 @@ fn a_directory_that_is_missing_or_empty_names_the_option() {
     for path in [dir.path().to_owned(), dir.path().join("none")] {
         let error = TopicSpec::load_dir(path).unwrap_err();
         assert!(error.to_string().contains("--topics-dir"), "{error}");
+    }
+}
+
+#[test]
+fn the_topic_files_and_schemas_of_this_repository_are_valid() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../topics");
+
+    let specs = TopicSpec::load_dir(dir).unwrap();
+
+    for name in [
+        "order.created",
+        "order.paid",
+        "order.shipped",
+        "order.delivered",
+        "order.cancelled",
+    ] {
+        let spec = specs.iter().find(|spec| spec.name == name).expect(name);
+        assert_eq!(spec.key.as_deref(), Some("orderId"), "{name}");
+        let schema = Schema::load(spec.schema.as_ref().expect(name)).unwrap();
+        assert!(
+            schema.validate(&serde_json::json!({})).is_err(),
+            "{name} takes anything"
+        );
     }
 }

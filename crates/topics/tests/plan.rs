@@ -41,7 +41,7 @@ fn a_missing_topic_is_created() {
 
     assert_eq!(
         text(&plan),
-        "+ a\n    + partitions = 3\n    + retention.ms = 604800000 (1w)\nPlan: 1 to create, 0 to change, 0 to replace, 0 to delete"
+        "+ a\n    + partitions = 3\n    + retention.ms = 604800000 (7d)\nPlan: 1 to create, 0 to change, 0 to replace, 0 to delete"
     );
     assert_eq!(plan.destructive().count(), 0);
 }

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
+use longshore::stop_signal;
 use longshore_broker::{Broker, BrokerConfig};
 use serde_json::json;
 
-use super::stop::Stop;
 use crate::arguments::Global;
-use crate::output::note;
+use crate::output::{note, warn_on_standard_error};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The embedded broker is for development: one node, no replication, no authentication. Records, topics and committed
-offsets survive a restart.
+The embedded broker is for development: one node, no replication, no authentication. \
+Records, topics and committed offsets survive a restart.
 
 Examples:
   longshore broker
@@ -44,7 +44,8 @@ pub(crate) struct BrokerArguments {
 }
 
 pub(crate) async fn run(global: &Global, arguments: BrokerArguments) -> anyhow::Result<()> {
-    let mut stop = Stop::listen()?;
+    warn_on_standard_error();
+    let stop = stop_signal()?;
     let mut config = BrokerConfig::new(&arguments.data);
     config.listen = arguments.listen;
     config.allow_remote = arguments.allow_remote;
@@ -60,7 +61,7 @@ pub(crate) async fn run(global: &Global, arguments: BrokerArguments) -> anyhow::
         "For development only: one node, no replication, no authentication. Data in {}; Ctrl-C stops.",
         arguments.data.display()
     ));
-    stop.wished().await;
+    stop.await;
     broker.shutdown().await;
     Ok(())
 }

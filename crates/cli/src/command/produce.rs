@@ -20,18 +20,18 @@ use input::Input;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The input is read twice: every line is checked against the topic's JSON Schema before the first one is sent, and every
-bad line is told with its number. What cannot be read twice (standard input, a pipe) is kept in a temporary file
-meanwhile, so it must end. Blank lines are skipped. A value is sent as the bytes of its line.
+The input is read twice: every line is checked against the topic's JSON Schema before the first one is sent, and \
+every bad line is told with its number. What cannot be read twice (standard input, a pipe) is kept in a temporary \
+file meanwhile, so it must end. Blank lines are skipped. A value is sent as the bytes of its line.
 
-Every record gets CloudEvents headers (ce_id, ce_source longshore-cli, ce_type, ce_time, ce_subject), correlation-id
-and timestamp; a --header of the same name replaces one. Without --id-field, sending a file again publishes new events;
-with it, the same events, which workers that have handled them skip.
+Every record gets CloudEvents headers (ce_id, ce_source longshore-cli, ce_type, ce_time, ce_subject), correlation-id \
+and timestamp; a --header of the same name replaces one. Without --id-field, sending a file again publishes new \
+events; with it, the same events, which workers that have handled them skip.
 
 Examples:
   longshore produce order.created --file orders.jsonl
   longshore produce order.created --file orders.jsonl --id-field orderId --rate 500
-  generate-orders | longshore produce order.created --file - --header correlation-id=load-test --count 1000")]
+  generate | longshore produce order.created --file - --header correlation-id=test")]
 pub(crate) struct ProduceArguments {
     /// The topic to publish to
     topic: String,
@@ -93,7 +93,7 @@ pub(crate) async fn run(global: &Global, arguments: ProduceArguments) -> anyhow:
     Ok(())
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(super) fn rate(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix("/s").unwrap_or(text).trim();
     match number.parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),

@@ -2,6 +2,7 @@
 
 use std::future;
 use std::io::{self, BufWriter, Write};
+use std::pin::pin;
 use std::str::FromStr;
 
 use clap::Args;
@@ -9,12 +10,12 @@ use clap::builder::FalseyValueParser;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use longshore::stop_signal;
 use longshore_event::Record;
 use longshore_kafka::{From, Reader, ReaderEvent};
 
-use super::stop::Stop;
 use crate::arguments::Global;
-use crate::output::Output;
+use crate::output::{Output, warn_on_standard_error};
 use crate::record::{FILTER_GRAMMAR, Filter, write_json, write_text};
 
 #[derive(Debug, Args)]
@@ -51,25 +52,27 @@ fn examples() -> String {
         "\
 {FILTER_GRAMMAR}
 
-With --json, one object a line: topic, partition, offset, timestamp, key, headers (a list of name and value), and one of
-value (JSON as it is), valueText (other text), valueBase64 (bytes that are no UTF-8), tombstone (true: no value). Keys and
-header values that are no UTF-8 are in keyBase64 and valueBase64.
+With --json, one object a line: topic, partition, offset, timestamp, key, headers (a list of name and value), and one \
+of value (JSON as it is), valueText (other text), valueBase64 (bytes that are no UTF-8), tombstone (true: no value). \
+Keys and header values that are no UTF-8 are in keyBase64 and valueBase64.
 
 Examples:
   longshore tail order.created
   longshore tail order.created order.paid --from beginning --exit
   longshore tail order.paid --from 15m --filter orderId=o-1 --json
-  longshore tail order.created --from -10 --exit --filter header.correlation-id=load-test"
+  longshore tail order.created --from -10 --exit --filter header.ce_source=shop"
     )
 }
 
 pub(crate) async fn run(global: &Global, arguments: TailArguments) -> anyhow::Result<()> {
-    let mut stop = Stop::listen()?;
+    // Outages are waited for, and told by the log.
+    warn_on_standard_error();
+    let mut stop = pin!(stop_signal()?);
     let topics: Vec<&str> = arguments.topics.iter().map(String::as_str).collect();
     let connection = global.connection();
     let mut reader = tokio::select! {
         opened = Reader::open(&connection, &topics, arguments.from.0) => opened?,
-        () = stop.wished() => return Ok(()),
+        () = &mut stop => return Ok(()),
     };
     let mut printer = Printer {
         out: BufWriter::new(io::stdout()),
@@ -80,7 +83,7 @@ pub(crate) async fn run(global: &Global, arguments: TailArguments) -> anyhow::Re
     loop {
         let event = tokio::select! {
             biased;
-            () = stop.wished() => break,
+            () = &mut stop => break,
             event = reader.next() => event?,
             // Nothing is there at once: show what there was before waiting.
             () = future::ready(()), if printer.unflushed => {

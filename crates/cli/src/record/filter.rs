@@ -13,7 +13,7 @@ Filters are FIELD=VALUE (is), FIELD!=VALUE (is not) or FIELD~VALUE (contains); s
   key                     the record's key
   header.NAME             the last header of that name
   topic, partition, offset
-  orderId, amount.currency, items.0.sku, ...  a field of the JSON value; `value.key` for one that is called key
+  orderId, items.0.sku    a field of the JSON value; value.key for one that is called key
 What is not there is not equal to anything and contains nothing. Numbers are compared as they are written.";
 
 /// One comparison.

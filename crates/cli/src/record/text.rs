@@ -20,7 +20,11 @@ pub(crate) fn write_text(out: &mut impl Write, output: Output, record: &Record) 
     let position = format!("{}@{}", record.partition, record.offset);
     write!(out, "{}", output.paint(Colour::Cyan, position))?;
     if let Some(time) = record.timestamp {
-        write!(out, " {}", output.paint(Colour::Grey, time))?;
+        write!(
+            out,
+            " {}",
+            output.paint(Colour::Grey, format_args!("{time:.3}"))
+        )?;
     }
     let key = record.key.as_deref().map(printable_bytes);
     write!(
@@ -111,7 +115,7 @@ mod tests {
         let line = String::from_utf8(out).expect("text");
         assert_eq!(
             line,
-            "t/2@7 2026-11-23T08:00:00Z o-1 id=e-1 correlation=c-1 {\\n}\n"
+            "t/2@7 2026-11-23T08:00:00.000Z o-1 id=e-1 correlation=c-1 {\\n}\n"
         );
     }
 

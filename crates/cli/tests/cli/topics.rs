@@ -37,7 +37,7 @@ async fn partitions_grow_and_configurations_change_in_place() {
     let plan = shop.run(&["topics", "plan"]).await.done();
     assert!(plan.contains("~ partitions = 3 -> 5"), "{plan}");
     assert!(
-        plan.contains("~ retention.ms = 604800000 (1w) -> 3600000 (1h)"),
+        plan.contains("~ retention.ms = 604800000 (7d) -> 3600000 (1h)"),
         "{plan}"
     );
     assert!(plan.contains("+ segment.bytes = 1048576"), "{plan}");

@@ -1,12 +1,15 @@
 //! Sends checked lines in batches: one thread reads and encodes ahead while the batch before it is being acked.
 
+use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use jiff::Timestamp;
+use longshore::stop_signal;
 use longshore_event::OutgoingRecord;
 use longshore_kafka::{Connection, KafkaPublisher};
 use longshore_worker::{PublishError, Publisher};
@@ -17,7 +20,6 @@ use super::attributes::Attributes;
 use super::check::Rules;
 use super::input::{Input, Line};
 use crate::arguments::Global;
-use crate::command::stop::Stop;
 use crate::output::{Output, note};
 
 /// Records in one batch.
@@ -66,10 +68,10 @@ pub(super) async fn all(
     connection: &Connection,
     job: Job,
 ) -> anyhow::Result<Summary> {
-    let mut stop = Stop::listen()?;
+    let mut stop = pin!(stop_signal()?);
     let mut sender = Sender {
         publisher: KafkaPublisher::connect(connection)?,
-        brokers: &global.brokers,
+        brokers: global.brokers(),
         input: job.input.name().to_owned(),
         rate: job.rate,
         progress: progress(global.json, job.total),
@@ -88,7 +90,7 @@ pub(super) async fn all(
     while !stopped && let Some(batch) = batches.recv().await {
         stopped = tokio::select! {
             biased;
-            () = stop.wished() => true,
+            () = &mut stop => true,
             () = sender.send(batch) => false,
         };
     }
@@ -232,8 +234,13 @@ fn progress(json: bool, total: u64) -> ProgressBar {
     if json {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template(
-        "{bar:30} {human_pos}/{human_len} acked  {per_sec}  {eta} left",
-    );
-    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let style =
+        ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} acked  {rate}  {eta} left");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(total).with_style(style.with_key("rate", rate))
+}
+
+fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    // The progress bar has no place for an error, and writes to a string.
+    write!(out, "{:.0}/s", state.per_sec()).ok();
 }

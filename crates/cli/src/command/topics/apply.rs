@@ -28,11 +28,17 @@ pub(super) async fn run(global: &Global, arguments: ApplyArguments) -> anyhow::R
     if !arguments.allow_destructive {
         refuse_destructive(&plan)?;
     }
-    if !plan.is_empty() && !arguments.yes && !confirmed(&global.brokers)? {
+    if !plan.is_empty() && !arguments.yes && !confirmed(global.brokers())? {
         bail!("nothing was changed: it was not confirmed");
     }
+    all(&admin, &plan).await?;
+    report(output, &plan)
+}
+
+/// Does what the plan says.
+pub(super) async fn all(admin: &Admin, plan: &Plan) -> anyhow::Result<()> {
     for (done, change) in plan.changes.iter().enumerate() {
-        apply(&admin, change).await.with_context(|| {
+        apply(admin, change).await.with_context(|| {
             let total = plan.changes.len();
             format!(
                 "cannot change {} ({done} of {total} steps are done; apply again to go on)",
@@ -40,16 +46,16 @@ pub(super) async fn run(global: &Global, arguments: ApplyArguments) -> anyhow::R
             )
         })?;
     }
-    report(output, &plan)
+    Ok(())
 }
 
-fn refuse_destructive(plan: &Plan) -> anyhow::Result<()> {
+pub(super) fn refuse_destructive(plan: &Plan) -> anyhow::Result<()> {
     let topics: Vec<&str> = plan.destructive().map(Change::topic).collect();
     if topics.is_empty() {
         return Ok(());
     }
     bail!(
-        "nothing was changed: all records of {} would be lost; give --allow-destructive if that is meant",
+        "nothing was changed: all records of {} would be lost; give --allow-destructive to `longshore topics apply` if that is meant",
         topics.join(", ")
     )
 }

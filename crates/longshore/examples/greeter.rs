@@ -1,5 +1,5 @@
-//! A whole worker: it greets every new user once, remembers whom it has greeted, and says so in an event.
-//! Try it: `cargo run -p longshore --example greeter -- --help`.
+//! A whole worker with its test: it greets every new user, once.
+//! `cargo run -p longshore --example greeter -- --help`
 
 use longshore::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,6 @@ struct UserSignedUp {
 
 impl Event for UserSignedUp {
     const TYPE: &'static str = "user.signed-up";
-
     fn key(&self) -> &str {
         &self.user
     }
@@ -20,23 +19,14 @@ impl Event for UserSignedUp {
 #[derive(Serialize, Deserialize)]
 struct UserGreeted {
     user: String,
-    greeting: String,
 }
 
 impl Event for UserGreeted {
     const TYPE: &'static str = "user.greeted";
-
     fn key(&self) -> &str {
         &self.user
     }
 }
-
-const TABLES: &[Migration] = &[Migration {
-    module: "greeter",
-    version: 1,
-    name: "greeted users",
-    sql: "create table greeted (name text not null primary key, at bigint not null)",
-}];
 
 struct Greeter;
 
@@ -50,24 +40,19 @@ impl Handler for Greeter {
         context: &mut Context<'_, UserSignedUp>,
     ) -> Result<(), Failure> {
         let user = message.event().user.clone();
-        let now = context.now().as_millisecond();
-        context.write(
-            sql("insert into greeted (name, at) values ($1, $2)")
-                .bind(&user)
-                .bind(now),
-        );
-        context.publish(&UserGreeted {
-            greeting: format!("Welcome aboard, {user}!"),
-            user,
-        })
+        context.publish(&UserGreeted { user })
     }
 }
 
 fn main() -> std::process::ExitCode {
-    longshore::main(
-        WorkerBuilder::new("greeter", |_store| Greeter)
-            .reads(UserSignedUp::TOPIC)
-            .publishes(UserGreeted::TOPIC)
-            .migrations(TABLES),
-    )
+    longshore::main(WorkerBuilder::new("greeter", |_| Greeter).reads(UserSignedUp::TOPIC))
+}
+
+#[cfg(test)]
+#[tokio::test]
+async fn a_new_user_is_greeted() {
+    let user = "ada".to_owned();
+    let decided = longshore::testing::handle(&Greeter, &UserSignedUp { user }).await;
+    let greeted: UserGreeted = decided.expect("greeted").the_only();
+    assert_eq!(greeted.user, "ada");
 }

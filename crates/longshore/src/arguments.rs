@@ -186,3 +186,77 @@ fn count() -> impl clap::builder::TypedValueParser<Value = usize> {
         .range(1..=u32::MAX.into())
         .map(|count| usize::try_from(count).unwrap_or(usize::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longshore_event::{DecodeError, Envelope, Payload, Record};
+    use longshore_worker::{Context, Failure};
+
+    struct Nothing;
+
+    impl Payload for Nothing {
+        fn decode(_: &Record) -> Result<Self, DecodeError> {
+            Ok(Self)
+        }
+    }
+
+    impl Handler for Nothing {
+        type Payload = Self;
+        const NAME: &'static str = "nothing";
+
+        async fn handle(
+            &self,
+            _: &Envelope<Self>,
+            _: &mut Context<'_, Self>,
+        ) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    fn parse(arguments: &[&str]) -> Result<WorkerArgs, clap::Error> {
+        let command = WorkerArgs::command(&WorkerBuilder::plain("nothing", Nothing));
+        let arguments = ["nothing"].iter().chain(arguments);
+        WorkerArgs::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    }
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_flag_has_a_variable() {
+        let command = WorkerArgs::command(&WorkerBuilder::plain("nothing", Nothing));
+        command.clone().debug_assert();
+        for argument in command.get_arguments() {
+            assert!(argument.get_env().is_some(), "{}", argument.get_id());
+        }
+    }
+
+    #[test]
+    fn the_defaults_of_the_command_line_are_those_of_the_runtime() {
+        let parsed = parse(&["--brokers", "k:1"]).expect("valid").settings("g");
+        let defaults = WorkerArgs::new("k:1").settings("g");
+        assert_eq!(format!("{parsed:?}"), format!("{defaults:?}"));
+        assert_eq!(format!("{defaults:?}"), format!("{:?}", Settings::new("g")));
+    }
+
+    #[test]
+    fn properties_keep_what_follows_the_first_equals_sign() {
+        let args =
+            parse(&["--kafka", "sasl.password=a=b;c,d", "--kafka", "client.id=x"]).expect("valid");
+        let expected = [("sasl.password", "a=b;c,d"), ("client.id", "x")];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(args.connection().properties, expected);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_wrong_usage() {
+        for arguments in [
+            ["--concurrency", "0"],
+            ["--attempts", "0"],
+            ["--drain", "soon"],
+            ["--kafka", "x"],
+            ["--store", "mysql://s3cret@host"],
+        ] {
+            let error = parse(&arguments).expect_err(arguments[0]);
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
+        }
+    }
+}

@@ -35,6 +35,8 @@ mod admin;
 mod error;
 pub use error::RunError;
 
+pub mod testing;
+
 /// What the author of a worker needs, in one `use`.
 pub mod prelude {
     pub use crate::WorkerBuilder;

@@ -1,12 +1,8 @@
 //! The handlers, called directly: what they decide, and what the sandbox's ledger says of it. No broker.
 
-use std::sync::Arc;
-
 use futures_util::future::join_all;
-use jiff::Timestamp;
-use longshore_event::{
-    Envelope, ErrorKind, Event, Headers, Limits, Offset, Record, TopicPartition,
-};
+use longshore::testing::{handle, now};
+use longshore_event::ErrorKind;
 use longshore_orders::sandbox::{DECLINED, FLAKY, POISON, SOLD_OUT};
 use longshore_orders::{
     CancelReason, Currency, Item, MIGRATIONS, Money, OrderCancelled, OrderCreated,
@@ -14,7 +10,7 @@ use longshore_orders::{
     OrderShippedHandler,
 };
 use longshore_store::{SqlStore, StoreUrl};
-use longshore_worker::{Context, Failure, Handler, Statement, sql};
+use longshore_worker::{Statement, sql};
 
 /// A worker's store in a directory of its own.
 struct Shop {
@@ -86,55 +82,6 @@ async fn open(dir: &tempfile::TempDir) -> SqlStore {
         .expect("store")
 }
 
-/// What one run of a handler left.
-struct Decided {
-    writes: Vec<Statement>,
-    published: Vec<(String, serde_json::Value)>,
-}
-
-impl Decided {
-    fn the_only<E: Event>(&self) -> E {
-        let [(topic, value)] = self.published.as_slice() else {
-            panic!("{} events", self.published.len());
-        };
-        assert_eq!(topic, E::TOPIC);
-        serde_json::from_value(value.clone()).expect("event")
-    }
-}
-
-async fn handle<H>(handler: &H, event: &H::Payload) -> Result<Decided, Failure>
-where
-    H: Handler<Payload: Event>,
-{
-    let record = Record {
-        partition: TopicPartition::new(<H::Payload as Event>::TOPIC, 0),
-        offset: Offset(0),
-        timestamp: None,
-        key: Some(event.key().to_owned().into()),
-        value: Some(serde_json::to_vec(event).expect("JSON").into()),
-        headers: Headers::new(),
-    };
-    let message = Envelope::decode(record, &Limits::default()).expect("event");
-    let group = Arc::from("orders");
-    let mut context = Context::new(&message, &group, 1, now());
-    handler.handle(&message, &mut context).await?;
-    let published = context.published().map(|record| {
-        let value = record.value.as_deref().expect("value");
-        (
-            record.topic.to_string(),
-            serde_json::from_slice(value).expect("JSON"),
-        )
-    });
-    Ok(Decided {
-        published: published.collect(),
-        writes: context.writes().to_vec(),
-    })
-}
-
-fn now() -> Timestamp {
-    "2026-11-23T08:00:00Z".parse().expect("time")
-}
-
 fn order(id: &str, sku: &str) -> OrderCreated {
     OrderCreated {
         order_id: id.into(),
@@ -169,7 +116,7 @@ async fn an_order_is_reserved_charged_and_paid() {
         None,
         "nothing is true before the commit"
     );
-    shop.commit(&decided.writes).await;
+    shop.commit(&decided.writes()).await;
     assert_eq!(shop.state("o-1").await.as_deref(), Some("paid"));
 }
 
@@ -204,13 +151,13 @@ async fn a_second_event_for_an_order_that_is_paid_does_nothing() {
     let first = handle(&handler, &order("o-1", "CD-12"))
         .await
         .expect("paid");
-    shop.commit(&first.writes).await;
+    shop.commit(&first.writes()).await;
 
     let second = handle(&handler, &order("o-1", "CD-99"))
         .await
         .expect("nothing");
 
-    assert!(second.published.is_empty() && second.writes.is_empty());
+    assert!(second.records().is_empty() && second.writes().is_empty());
     assert_eq!(
         shop.ledger("o-1").await,
         ["charge charged 2932 1", "reservation reserved - 1"]
@@ -231,7 +178,7 @@ async fn sold_out_cancels_without_a_charge() {
         CancelReason::SoldOut
     );
     assert_eq!(shop.ledger("o-1").await, ["reservation sold_out - 1"]);
-    shop.commit(&decided.writes).await;
+    shop.commit(&decided.writes()).await;
     assert_eq!(shop.state("o-1").await.as_deref(), Some("cancelled"));
 }
 
@@ -362,11 +309,14 @@ async fn a_paid_order_is_booked_once_and_shipped() {
     let first = handle(&handler, &paid).await.expect("shipped");
     let again = handle(&handler, &paid).await.expect("shipped");
 
-    assert_eq!(first.the_only::<OrderShipped>(), again.the_only());
+    assert_eq!(
+        first.the_only::<OrderShipped>(),
+        again.the_only::<OrderShipped>()
+    );
     assert_eq!(shop.ledger("o-1").await, ["booking booked - 2"]);
-    shop.commit(&first.writes).await;
+    shop.commit(&first.writes()).await;
     let repeated = handle(&handler, &paid).await.expect("nothing");
-    assert!(repeated.published.is_empty());
+    assert!(repeated.records().is_empty());
     assert_eq!(shop.state("o-1").await.as_deref(), Some("shipped"));
 }
 
@@ -384,8 +334,8 @@ async fn a_shipped_order_is_recorded_and_delivered_once() {
     let decided = handle(&handler, &shipped).await.expect("delivered");
 
     assert_eq!(decided.the_only::<OrderDelivered>().delivered_at, now());
-    shop.commit(&decided.writes).await;
+    shop.commit(&decided.writes()).await;
     assert_eq!(shop.state("o-1").await.as_deref(), Some("delivered"));
     let repeated = handle(&handler, &shipped).await.expect("nothing");
-    assert!(repeated.published.is_empty());
+    assert!(repeated.records().is_empty());
 }

@@ -1,7 +1,10 @@
 //! Waiting for a condition with a deadline, instead of sleeping and hoping.
 
 use std::fmt::Debug;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -46,12 +49,20 @@ pub async fn poll<T, E, F: Future<Output = Result<T, E>>>(
     }
 }
 
-/// A loopback port that was free a moment ago.
+/// A loopback port that is free and that nobody is likely to take: it lies below the range from which systems choose
+/// ports for outgoing connections, where one that was free a moment ago may be gone.
 ///
 /// # Errors
-/// When the machine has none.
-pub(crate) fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+/// When no port of the range is free.
+pub fn free_port() -> io::Result<u16> {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 18_000;
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    // Test processes that run side by side start at different places.
+    let start = || AtomicU16::new((uuid::Uuid::new_v4().as_u128() % u128::from(COUNT)) as u16);
+    let next = NEXT.get_or_init(start);
+    (0..COUNT)
+        .map(|_| FIRST + next.fetch_add(1, Ordering::Relaxed) % COUNT)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .ok_or_else(|| io::Error::other("no loopback port is free"))
 }

@@ -1,4 +1,10 @@
 //! The one test binary; `src/lib.rs` is its table of contents.
 
 mod broker_contract;
+mod crashes;
+mod dead_letters;
+mod duplicates;
+mod lifecycle;
+mod order_flow;
+mod outages;
 mod support;

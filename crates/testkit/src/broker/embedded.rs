@@ -5,6 +5,7 @@ use longshore_broker::{Broker, BrokerConfig};
 use tempfile::TempDir;
 
 use crate::process::Leash;
+use crate::wait::free_port;
 
 /// An embedded broker that can be stopped and started at one address.
 #[derive(Debug)]
@@ -21,9 +22,9 @@ impl Embedded {
         let data = tempfile::Builder::new().prefix("longshore-").tempdir()?;
         let leash = Leash::new(&format!("rm -rf '{}'", data.path().display()))?;
         let mut config = BrokerConfig::new(data.path());
+        config.listen.set_port(free_port()?);
         let broker = Broker::start(config.clone()).await?;
         let bootstrap = broker.bootstrap();
-        config.listen = bootstrap.parse()?;
         Ok(Self {
             bootstrap,
             config,

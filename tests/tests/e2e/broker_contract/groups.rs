@@ -9,9 +9,9 @@ use std::time::Duration;
 use longshore_kafka::GroupDescription;
 use longshore_testkit::broker::TestBroker;
 use longshore_testkit::wait::eventually;
-use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::topic;
 use crate::support::client::{Sent, WITHIN, member, producer, send, take};
@@ -192,10 +192,15 @@ async fn a_second_member_with_the_same_instance_id_fences_the_first() {
 }
 
 #[tokio::test]
-async fn groups_are_listed() {
+async fn groups_are_listed_and_stay_when_their_members_leave() {
     let (broker, topic) = topic(1).await;
     let polling = Polling::start(member(broker.bootstrap(), &topic, &topic, &[]));
     settled(&[&polling], vec![1]).await;
+    let mut offsets = TopicPartitionList::new();
+    let added = offsets.add_partition_offset(&topic, 0, Offset::Offset(0));
+    added.expect("a valid offset");
+    let committed = polling.consumer.commit(&offsets, CommitMode::Sync);
+    committed.expect("committed");
 
     let groups = broker.admin().groups().await.expect("told");
 

@@ -98,13 +98,7 @@ pub(crate) async fn read(
     from: Offset,
     count: usize,
 ) -> Vec<OwnedMessage> {
-    let properties = [
-        ("group.id", "none"),
-        ("auto.offset.reset", "earliest"),
-        ("enable.auto.commit", "false"),
-        ("fetch.message.max.bytes", "4000000"),
-    ];
-    let consumer: BaseConsumer = client(bootstrap, &properties);
+    let consumer = consumer(bootstrap);
     let mut assignment = TopicPartitionList::new();
     for partition in partitions {
         assignment
@@ -118,15 +112,25 @@ pub(crate) async fn read(
     found
 }
 
+/// A consumer of partitions that are given to it; it joins no group.
+pub(crate) fn consumer(bootstrap: &str) -> BaseConsumer {
+    let properties = [
+        ("group.id", "none"),
+        ("auto.offset.reset", "earliest"),
+        ("enable.auto.commit", "false"),
+        ("fetch.message.max.bytes", "4000000"),
+    ];
+    client(bootstrap, &properties)
+}
+
 /// Polls until `count` records came or `within` has passed.
 pub(crate) fn take(consumer: &BaseConsumer, count: usize, within: Duration) -> Vec<OwnedMessage> {
     let deadline = std::time::Instant::now() + within;
     let mut found = Vec::with_capacity(count);
     while found.len() < count && std::time::Instant::now() < deadline {
-        match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => found.push(message.detach()),
-            // Outages and rebalances: the client goes on by itself.
-            Some(Err(_)) | None => {}
+        // An error is an outage or a rebalance: the client goes on by itself.
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+            found.push(message.detach());
         }
     }
     found

@@ -1,0 +1,179 @@
+//! The worker binaries as child processes.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use longshore_testkit::process::Process;
+use longshore_testkit::wait::{eventually, free_port};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A worker has this long to be ready, or to stop.
+const WITHIN: Duration = Duration::from_secs(40);
+
+/// Bytes of a worker's output that a failed test shows.
+const SHOWN: usize = 4000;
+
+/// Which worker. Its group has the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Created,
+    Paid,
+    Shipped,
+}
+
+pub(crate) const KINDS: [Kind; 3] = [Kind::Created, Kind::Paid, Kind::Shipped];
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Created => "order-created",
+            Self::Paid => "order-paid",
+            Self::Shipped => "order-shipped",
+        }
+    }
+}
+
+/// How to start a worker, as often as needed.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub(crate) kind: Kind,
+    pub(crate) brokers: String,
+    pub(crate) store: String,
+    /// The `group.instance.id`: with it, a worker that was killed has its partitions back as soon as it is started
+    /// again, and a test need not wait for its session to time out.
+    pub(crate) instance: String,
+    /// Where its output goes.
+    pub(crate) output: PathBuf,
+}
+
+/// A running worker. Dropping it kills it.
+pub(crate) struct Worker {
+    pub(crate) kind: Kind,
+    pub(crate) launch: Launch,
+    process: Process,
+    admin: String,
+}
+
+impl Launch {
+    /// Starts it; it may not be ready yet.
+    pub(crate) fn start(&self) -> Worker {
+        let admin = format!("127.0.0.1:{}", free_port().expect("a free port"));
+        let output = File::options().create(true).append(true).open(&self.output);
+        let output = output.expect("an output file");
+        let mut command = Command::new(binaries().join(self.kind.name()));
+        for (name, _) in std::env::vars_os() {
+            // The flags below are the whole truth: what the tests are run with is not for the workers.
+            if let Some(name) = name.to_str()
+                && (name.starts_with("LONGSHORE_") || name == "KAFKA_BROKERS")
+            {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(["--brokers", &self.brokers, "--group", self.kind.name()])
+            .args(["--store", &self.store, "--admin-listen", &admin])
+            .args(["--kafka", &format!("group.instance.id={}", self.instance)])
+            .args(["--kafka", "session.timeout.ms=6000"])
+            .stdout(output.try_clone().expect("an output file"))
+            .stderr(output);
+        Worker {
+            kind: self.kind,
+            launch: self.clone(),
+            process: Process::spawn(&mut command).expect("the worker starts"),
+            admin,
+        }
+    }
+}
+
+impl Worker {
+    /// Waits until it says that it is ready.
+    pub(crate) async fn ready(&self) {
+        let what = format!("{} ready", self.kind.name());
+        eventually(&what, WITHIN, async || match self.get("/readyz").await {
+            Ok((200, _)) => Ok(()),
+            other => Err(other),
+        })
+        .await;
+    }
+
+    /// Asks its admin endpoint: status and body.
+    pub(crate) async fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(&self.admin).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.ok_or_else(|| std::io::Error::other(format!("no HTTP: {head}")))?;
+        Ok((status, body.to_owned()))
+    }
+
+    /// Kills it with -9.
+    pub(crate) fn kill(mut self) -> Launch {
+        self.process.kill().expect("killed");
+        self.launch.clone()
+    }
+
+    /// Asks it to stop, and waits until it has: how it ended.
+    pub(crate) async fn stop(mut self) -> ExitStatus {
+        self.process.signal("TERM").expect("signalled");
+        self.process.wait(WITHIN).await.expect("it ends in time")
+    }
+
+    /// Waits until it ends by itself: how, and what it said.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
+        let status = self.process.wait(WITHIN).await.expect("it ends in time");
+        let said = std::fs::read_to_string(&self.launch.output).expect("its output");
+        (status, said)
+    }
+}
+
+impl Drop for Worker {
+    #[expect(
+        clippy::print_stderr,
+        reason = "captured, and shown with the failed test"
+    )]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = std::fs::read(&self.launch.output).unwrap_or_default();
+            let tail = &said[said.len().saturating_sub(SHOWN)..];
+            eprintln!(
+                "--- {} ({}) said last:\n{}",
+                self.kind.name(),
+                self.launch.output.display(),
+                String::from_utf8_lossy(tail)
+            );
+        }
+    }
+}
+
+/// The directory of the binaries, which are brought up to date first: they are other packages' targets, so that
+/// building the tests does not build them.
+fn binaries() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let test = std::env::current_exe().expect("the test's own path");
+        let directory = test.ancestors().nth(2).expect("PROFILE/deps/TEST");
+        let target = directory.parent().expect("TARGET/PROFILE");
+        let profile = match directory.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(profile) => profile,
+        };
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--profile", profile])
+            .args(KINDS.iter().flat_map(|kind| ["--package", kind.name()]))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("CARGO_TARGET_DIR", target)
+            .status();
+        assert!(
+            built.is_ok_and(|status| status.success()),
+            "the workers do not build"
+        );
+        directory.to_owned()
+    })
+}

@@ -7,6 +7,7 @@ mod groups;
 mod produce;
 mod tail;
 mod topics;
+mod up;
 
 use clap::Subcommand;
 
@@ -14,6 +15,8 @@ use crate::arguments::Arguments;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the whole order system on this machine and watch orders move
+    Up(up::UpArguments),
     /// Compare topics with their files, and make them so
     #[command(subcommand)]
     Topics(topics::TopicsCommand),
@@ -37,6 +40,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let global = &arguments.global;
     match arguments.command {
+        Command::Up(arguments) => up::run(global, arguments).await,
         Command::Topics(command) => topics::run(global, command).await,
         Command::Produce(arguments) => produce::run(global, arguments).await,
         Command::Tail(arguments) => tail::run(global, arguments).await,

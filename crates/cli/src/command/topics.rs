@@ -59,6 +59,13 @@ pub(crate) async fn run(global: &Global, command: TopicsCommand) -> anyhow::Resu
     }
 }
 
+/// Makes topics as their files say, without asking. What would lose records is refused.
+pub(super) async fn make(admin: &Admin, specs: &[TopicSpec]) -> anyhow::Result<()> {
+    let plan = planned(admin, &desired(specs)).await?;
+    apply::refuse_destructive(&plan)?;
+    apply::all(admin, &plan).await
+}
+
 fn desired(specs: &[TopicSpec]) -> Vec<DesiredTopic> {
     specs.iter().flat_map(TopicSpec::topics).collect()
 }

@@ -7,6 +7,7 @@
 //! - [`dlq`]: dead letters
 //! - [`groups`]: consumer groups
 //! - [`broker`]: the embedded broker as a process
+//! - [`up`]: the whole order system in one process
 
 mod support;
 
@@ -16,4 +17,5 @@ mod groups;
 mod produce;
 mod tail;
 mod topics;
+mod up;
 mod usage;

@@ -1,0 +1,131 @@
+//! The three order workers as tasks of this process, each with its own group and its own store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use longshore::{KafkaProperty, WorkerArgs, WorkerBuilder};
+use longshore_kafka::Connection;
+use longshore_store::StoreUrl;
+use longshore_worker::{Handler, Status};
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::metrics::Numbers;
+
+/// Running workers.
+pub(super) struct Workers {
+    tasks: JoinSet<anyhow::Result<()>>,
+    registries: Vec<(&'static str, Arc<Registry>)>,
+    statuses: Vec<watch::Receiver<Status>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Workers {
+    pub(super) async fn start(connection: &Connection, data: &Path) -> anyhow::Result<Self> {
+        let mut workers = Self {
+            tasks: JoinSet::new(),
+            registries: Vec::new(),
+            statuses: Vec::new(),
+            stop: watch::Sender::new(false),
+        };
+        workers
+            .add(
+                "order-created",
+                longshore_orders::order_created(),
+                connection,
+                data,
+            )
+            .await?;
+        workers
+            .add(
+                "order-paid",
+                longshore_orders::order_paid(),
+                connection,
+                data,
+            )
+            .await?;
+        workers
+            .add(
+                "order-shipped",
+                longshore_orders::order_shipped(),
+                connection,
+                data,
+            )
+            .await?;
+        Ok(workers)
+    }
+
+    async fn add<H: Handler>(
+        &mut self,
+        group: &'static str,
+        worker: WorkerBuilder<H>,
+        connection: &Connection,
+        data: &Path,
+    ) -> anyhow::Result<()> {
+        let mut args = WorkerArgs::new(&connection.brokers);
+        args.group = Some(group.to_owned());
+        args.store = Some(StoreUrl::sqlite(data.join(format!("{group}.db"))));
+        let properties = connection.properties.iter().cloned();
+        args.kafka = properties
+            .map(|property| KafkaProperty(Some(property)))
+            .collect();
+        let connected = worker.connect(&args).await;
+        let connected = connected.with_context(|| format!("cannot start the worker {group}"))?;
+        self.statuses.push(connected.status());
+        self.registries.push((group, connected.registry()));
+        let mut stop = self.stop.subscribe();
+        self.tasks.spawn(async move {
+            let stopped = async move {
+                // The sender lives as long as the tasks.
+                stop.wait_for(|stop| *stop).await.ok();
+            };
+            let result = connected.run(stopped).await;
+            result.with_context(|| format!("the worker {group} failed"))
+        });
+        Ok(())
+    }
+
+    /// Completes when every worker has partitions to work on.
+    pub(super) fn ready(&self) -> impl Future<Output = ()> + Send + 'static {
+        let statuses = self.statuses.clone();
+        async move {
+            for mut status in statuses {
+                // A worker that is gone is told of elsewhere.
+                status.wait_for(Status::ready).await.ok();
+            }
+        }
+    }
+
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        self.registries.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// The numbers of each worker, in the order of [`Workers::names`].
+    pub(super) fn numbers(&self) -> Vec<Numbers> {
+        let registries = self.registries.iter();
+        registries
+            .map(|(_, registry)| Numbers::read(registry))
+            .collect()
+    }
+
+    /// Waits for a worker that ends although nobody stopped it. Safe to cancel.
+    pub(super) async fn failed(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => error.into(),
+            Some(Ok(Ok(()))) | None => anyhow!("a worker ended by itself"),
+        }
+    }
+
+    /// Lets all workers finish what is in flight and leave their groups.
+    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        let mut result = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            result = result.and(ended?);
+        }
+        result
+    }
+}

@@ -1,0 +1,109 @@
+//! The whole order system in one process.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use longshore_broker::{Broker, BrokerConfig};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+use crate::support::{longshore, run};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn up(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = longshore(&[&["up"], arguments].concat());
+    command.current_dir(directory);
+    command
+}
+
+/// Runs until a hundred orders have ended, and checks how they did.
+async fn a_hundred_orders(directory: &Path, arguments: &[&str]) {
+    let fixed = ["--orders", "100", "--rate", "400", "--once", "--json"];
+    let printed = run(up(directory, &[&fixed, arguments].concat()), b"")
+        .await
+        .done();
+    let summary: Value = serde_json::from_str(&printed).expect("a summary");
+    let expected = [
+        ("created", 100),
+        ("paid", 91),
+        ("shipped", 91),
+        ("delivered", 91),
+        ("cancelled", 8),
+        ("dead-lettered", 1),
+        ("repeated", 0),
+    ];
+    for (name, count) in expected {
+        assert_eq!(summary[name], count, "{name} in {summary}");
+    }
+    assert!(
+        summary["p50_ms"].as_i64() <= summary["p99_ms"].as_i64(),
+        "{summary}"
+    );
+}
+
+#[tokio::test]
+async fn every_order_reaches_its_end_run_after_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+
+    a_hundred_orders(directory.path(), &[]).await;
+    a_hundred_orders(directory.path(), &[]).await;
+}
+
+#[tokio::test]
+async fn every_order_reaches_its_end_on_other_brokers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = BrokerConfig::new(directory.path().join("kafka"));
+    let broker = Broker::start(config).await.expect("a broker");
+
+    a_hundred_orders(directory.path(), &["--brokers", &broker.bootstrap()]).await;
+
+    assert!(!directory.path().join(".longshore/broker").exists());
+}
+
+#[tokio::test]
+async fn after_a_crash_the_next_run_goes_on_at_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut crashing = up(directory.path(), &["--orders", "100000", "--rate", "50"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let mut lines = BufReader::new(crashing.stdout.take().expect("piped")).lines();
+    let poisoned = async {
+        loop {
+            let line = lines.next_line().await.expect("readable").expect("a line");
+            let worker = line.split(" | ").nth(1).expect("the first worker");
+            assert!(worker.starts_with("order-created: "), "{line}");
+            if worker.contains(" 1 dead letter,") && !worker.contains(" 0 failed runs") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, poisoned)
+        .await
+        .expect("in time");
+    crashing.kill().await.expect("killed");
+
+    a_hundred_orders(directory.path(), &["--timeout", "20"]).await;
+}
+
+#[tokio::test]
+async fn orders_that_do_not_end_in_time_are_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let arguments = [
+        "--orders",
+        "32",
+        "--rate",
+        "1000",
+        "--once",
+        "--timeout",
+        "0",
+    ];
+
+    let error = run(up(directory.path(), &arguments), b"").await.failed();
+
+    assert!(error.contains("did not end within 0 s: o-"), "{error}");
+}

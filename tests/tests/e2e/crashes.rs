@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_testkit::postgres::Postgres;
-use tokio::time::{interval, sleep};
+use tokio::time::interval;
 
 use crate::support::order::Order;
 use crate::support::system::{System, all_delivered_once};
@@ -12,15 +12,14 @@ use crate::support::worker::{KINDS, Kind, Worker};
 const ORDERS: usize = 300;
 const PER_SECOND: u32 = 30;
 
-/// Kills one worker after the other, each time waiting `every`, and starts it again `down` later, without end.
-async fn kill_in_turn(workers: &mut Vec<Worker>, every: Duration, down: Duration) {
+/// Kills one worker after the other, one in each interval, and starts it again at once, without end.
+async fn kill_in_turn(workers: &mut [Worker], every: Duration) {
     let mut ticks = interval(every);
     ticks.tick().await;
-    loop {
+    for turn in (0..workers.len()).cycle() {
         ticks.tick().await;
-        let launch = workers.remove(0).kill();
-        sleep(down).await;
-        workers.push(launch.start());
+        workers[turn].kill();
+        workers[turn] = workers[turn].launch.start();
     }
 }
 
@@ -28,7 +27,8 @@ async fn kill_in_turn(workers: &mut Vec<Worker>, every: Duration, down: Duration
 async fn a_worker_is_killed_every_second() {
     let system = System::start().await;
     let orders = Order::many(ORDERS);
-    let mut workers = system.start_workers();
+    let start = |kind: &Kind| system.launch(*kind).instance(1).start();
+    let mut workers: Vec<_> = KINDS.iter().map(start).collect();
     let mut observer = system.observer().await;
     for worker in &workers {
         worker.ready().await;
@@ -36,19 +36,15 @@ async fn a_worker_is_killed_every_second() {
 
     tokio::select! {
         () = system.send_slowly(&orders, PER_SECOND) => {}
-        () = kill_in_turn(&mut workers, Duration::from_secs(1), Duration::ZERO) => {}
+        () = kill_in_turn(&mut workers, Duration::from_secs(1)) => {}
     }
 
-    // The killing has stopped, perhaps between a kill and a start.
-    let running: Vec<_> = workers.iter().map(|worker| worker.kind).collect();
-    let missing = KINDS.iter().filter(|kind| !running.contains(kind));
-    workers.extend(missing.map(|kind| system.launch(*kind).start()));
     let stores = [system.store(Kind::Created), system.store(Kind::Paid)];
     all_delivered_once(&mut observer, &orders, [&stores[0], &stores[1]]).await;
 }
 
 #[tokio::test]
-async fn one_of_two_instances_on_postgres_is_killed_every_second() {
+async fn one_of_two_instances_on_postgres_is_killed_every_two_seconds() {
     let Some(postgres) = Postgres::start().await else {
         return;
     };
@@ -58,8 +54,9 @@ async fn one_of_two_instances_on_postgres_is_killed_every_second() {
     let launch = |kind: Kind, instance: usize| {
         let mut launch = system.launch(kind);
         launch.store = database.clone();
-        launch.instance = format!("{}-{instance}", kind.name());
-        launch.output.set_extension(format!("{instance}.log"));
+        let mut launch = launch.instance(instance);
+        // No static members: a dead one's partitions move to the other instance when its session is over.
+        launch.instance = None;
         launch.start()
     };
     let steady: Vec<_> = KINDS.iter().map(|kind| launch(*kind, 1)).collect();
@@ -69,10 +66,9 @@ async fn one_of_two_instances_on_postgres_is_killed_every_second() {
         worker.ready().await;
     }
 
-    // Down for longer than the session time-out now and then: the partitions move to the other instance and back.
     tokio::select! {
         () = system.send_slowly(&orders, PER_SECOND) => {}
-        () = kill_in_turn(&mut mortal, Duration::from_secs(1), Duration::from_millis(200)) => {}
+        () = kill_in_turn(&mut mortal, Duration::from_secs(2)) => {}
     }
 
     all_delivered_once(&mut observer, &orders, [&database, &database]).await;

@@ -113,7 +113,7 @@ async fn what_is_no_event_becomes_a_dead_letter_and_the_worker_goes_on() {
 async fn dead_letters_wait_for_their_topic_and_hold_nothing_up() {
     let system = System::without(&[CREATED_DLQ]).await;
     let mut paid = Observer::new(&system.broker, &[CREATED, PAID]).await;
-    let worker = system.launch(Kind::Created).start();
+    let mut worker = system.launch(Kind::Created).instance(1).start();
     let poison = |id: &str| Order::new(id, "TEST-POISON").created();
     let until_paid = async |paid: &mut Observer, expected| {
         paid.until("payments", FLOW, |observer| {
@@ -134,7 +134,8 @@ async fn dead_letters_wait_for_their_topic_and_hold_nothing_up() {
     until_paid(&mut paid, 1).await;
     system.read_to_the_end(Kind::Created).await;
     // What waits survives the worker: here it is killed, not stopped.
-    let _worker = worker.kill().start();
+    worker.kill();
+    let _worker = worker.launch.start();
     system.send(&[poison("bad-2")]).await;
     system
         .send(&[Order::new("good-2", "CD-12").created()])

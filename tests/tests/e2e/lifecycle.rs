@@ -37,11 +37,9 @@ async fn a_second_worker_on_one_sqlite_store_is_told_about_postgres() {
     let system = System::start().await;
     let first = system.launch(Kind::Created).start();
     first.ready().await;
-    let mut launch = system.launch(Kind::Created);
-    launch.instance = "another".to_owned();
-    launch.output.set_extension("second.log");
 
-    let (status, said) = launch.start().ended().await;
+    let second = system.launch(Kind::Created).instance(2);
+    let (status, said) = second.start().ended().await;
 
     assert_eq!(status.code(), Some(1));
     assert!(said.to_lowercase().contains("postgres"), "{said}");

@@ -68,7 +68,7 @@ impl System {
             kind,
             brokers: self.broker.bootstrap().to_owned(),
             store: self.store(kind),
-            instance: kind.name().to_owned(),
+            instance: None,
             output: self.directory.path().join(format!("{}.log", kind.name())),
         }
     }

@@ -43,9 +43,9 @@ pub(crate) struct Launch {
     pub(crate) kind: Kind,
     pub(crate) brokers: String,
     pub(crate) store: String,
-    /// The `group.instance.id`: with it, a worker that was killed has its partitions back as soon as it is started
-    /// again, and a test need not wait for its session to time out.
-    pub(crate) instance: String,
+    /// The `group.instance.id`, if it has one: a worker that was killed then has its partitions back as soon as it is
+    /// started again, and a test need not wait for its session to time out.
+    pub(crate) instance: Option<String>,
     /// Where its output goes.
     pub(crate) output: PathBuf,
 }
@@ -59,6 +59,13 @@ pub(crate) struct Worker {
 }
 
 impl Launch {
+    /// The same, as one of several instances: a static member of its group with output of its own.
+    pub(crate) fn instance(mut self, number: usize) -> Self {
+        self.instance = Some(format!("{}-{number}", self.kind.name()));
+        self.output.set_extension(format!("{number}.log"));
+        self
+    }
+
     /// Starts it; it may not be ready yet.
     pub(crate) fn start(&self) -> Worker {
         let admin = format!("127.0.0.1:{}", free_port().expect("a free port"));
@@ -76,10 +83,12 @@ impl Launch {
         command
             .args(["--brokers", &self.brokers, "--group", self.kind.name()])
             .args(["--store", &self.store, "--admin-listen", &admin])
-            .args(["--kafka", &format!("group.instance.id={}", self.instance)])
             .args(["--kafka", "session.timeout.ms=6000"])
             .stdout(output.try_clone().expect("an output file"))
             .stderr(output);
+        if let Some(instance) = &self.instance {
+            command.args(["--kafka", &format!("group.instance.id={instance}")]);
+        }
         Worker {
             kind: self.kind,
             launch: self.clone(),
@@ -113,10 +122,9 @@ impl Worker {
         Ok((status, body.to_owned()))
     }
 
-    /// Kills it with -9.
-    pub(crate) fn kill(mut self) -> Launch {
+    /// Kills it with -9; [`Worker::launch`] starts it again.
+    pub(crate) fn kill(&mut self) {
         self.process.kill().expect("killed");
-        self.launch.clone()
     }
 
     /// Asks it to stop, and waits until it has: how it ended.

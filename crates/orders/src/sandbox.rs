@@ -27,10 +27,13 @@ use crate::port::{
 };
 
 mod attempts;
+mod entry;
 mod ledger;
+mod statement;
 
 use attempts::Attempts;
-use ledger::{Entry, Ledger, LedgerError, Outcome};
+use entry::{Entry, Outcome};
+use ledger::{Ledger, LedgerError};
 
 /// Out of stock.
 pub const SOLD_OUT: &str = "TEST-SOLD-OUT";

@@ -116,7 +116,7 @@ async fn an_order_is_reserved_charged_and_paid() {
         None,
         "nothing is true before the commit"
     );
-    shop.commit(&decided.writes()).await;
+    shop.commit(decided.writes()).await;
     assert_eq!(shop.state("o-1").await.as_deref(), Some("paid"));
 }
 
@@ -151,7 +151,7 @@ async fn a_second_event_for_an_order_that_is_paid_does_nothing() {
     let first = handle(&handler, &order("o-1", "CD-12"))
         .await
         .expect("paid");
-    shop.commit(&first.writes()).await;
+    shop.commit(first.writes()).await;
 
     let second = handle(&handler, &order("o-1", "CD-99"))
         .await
@@ -178,7 +178,7 @@ async fn sold_out_cancels_without_a_charge() {
         CancelReason::SoldOut
     );
     assert_eq!(shop.ledger("o-1").await, ["reservation sold_out - 1"]);
-    shop.commit(&decided.writes()).await;
+    shop.commit(decided.writes()).await;
     assert_eq!(shop.state("o-1").await.as_deref(), Some("cancelled"));
 }
 
@@ -211,8 +211,7 @@ async fn a_flaky_charge_works_the_third_time_across_a_restart() {
     let handler = OrderCreatedHandler::sandbox(&shop.store);
     let failure = handle(&handler, &order("o-1", FLAKY))
         .await
-        .err()
-        .expect("fails");
+        .expect_err("fails");
     assert_eq!(failure.kind(), ErrorKind::Transient);
     drop(handler);
 
@@ -220,8 +219,7 @@ async fn a_flaky_charge_works_the_third_time_across_a_restart() {
     let handler = OrderCreatedHandler::sandbox(&shop.store);
     let failure = handle(&handler, &order("o-1", FLAKY))
         .await
-        .err()
-        .expect("fails");
+        .expect_err("fails");
     assert_eq!(failure.kind(), ErrorKind::Transient);
     let decided = handle(&handler, &order("o-1", FLAKY)).await.expect("paid");
 
@@ -239,8 +237,7 @@ async fn poison_fails_for_good_and_leaves_nothing() {
 
     let failure = handle(&handler, &order("o-1", POISON))
         .await
-        .err()
-        .expect("fails");
+        .expect_err("fails");
 
     assert_eq!(failure.kind(), ErrorKind::Permanent);
     assert!(
@@ -314,7 +311,7 @@ async fn a_paid_order_is_booked_once_and_shipped() {
         again.the_only::<OrderShipped>()
     );
     assert_eq!(shop.ledger("o-1").await, ["booking booked - 2"]);
-    shop.commit(&first.writes()).await;
+    shop.commit(first.writes()).await;
     let repeated = handle(&handler, &paid).await.expect("nothing");
     assert!(repeated.records().is_empty());
     assert_eq!(shop.state("o-1").await.as_deref(), Some("shipped"));
@@ -334,7 +331,7 @@ async fn a_shipped_order_is_recorded_and_delivered_once() {
     let decided = handle(&handler, &shipped).await.expect("delivered");
 
     assert_eq!(decided.the_only::<OrderDelivered>().delivered_at, now());
-    shop.commit(&decided.writes()).await;
+    shop.commit(decided.writes()).await;
     assert_eq!(shop.state("o-1").await.as_deref(), Some("delivered"));
     let repeated = handle(&handler, &shipped).await.expect("nothing");
     assert!(repeated.records().is_empty());

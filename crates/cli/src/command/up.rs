@@ -167,7 +167,7 @@ async fn with_brokers(
 
     let end = session.follow(&mut progress).await;
 
-    session.close().await?;
+    session.close(&progress).await?;
     let end = end?;
     summary::print(output, &progress)?;
     verdict(arguments, &end, &progress)
@@ -215,8 +215,9 @@ impl Session<'_> {
     }
 
     /// Feeds no more, and lets the workers finish what they have.
-    async fn close(self) -> anyhow::Result<()> {
+    async fn close(mut self, progress: &Progress) -> anyhow::Result<()> {
         drop(self.feed);
+        self.view.show(progress, &self.workers.numbers())?;
         let stopped = self.workers.stop().await;
         self.view.close();
         stopped
@@ -244,10 +245,12 @@ fn verdict(arguments: &UpArguments, end: &End, progress: &Progress) -> anyhow::R
         }
         End::Interrupted if arguments.once => {
             let open = progress.on_their_way();
+            let (fed, total) = (progress.count(Stage::Created), progress.total());
+            if open.is_empty() {
+                bail!("stopped with {fed} of {total} orders fed, all of them at their end");
+            }
             bail!(
-                "stopped with {} of {} orders fed and {} of them on their way: {}; they go on when this is run again",
-                progress.count(Stage::Created),
-                progress.total(),
+                "stopped with {fed} of {total} orders fed and {} of them on their way: {}; they go on when this is run again",
                 open.len(),
                 named(&open)
             )

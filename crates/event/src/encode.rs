@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::{Envelope, Event, Headers, Identity, OutgoingRecord, attribute, derived_id};
 
@@ -16,7 +17,7 @@ pub struct Cause<'a, P> {
     pub ordinal: usize,
 }
 
-/// The record of a follow-on event: its id is derived, its correlation id and trace are its cause's.
+/// The record of a follow-on event and its id, which is derived; correlation id and trace are its cause's.
 ///
 /// # Errors
 /// When the event does not serialise to JSON.
@@ -24,7 +25,7 @@ pub fn encode<E: Event, P>(
     event: &E,
     cause: &Cause<'_, P>,
     now: Timestamp,
-) -> Result<OutgoingRecord, serde_json::Error> {
+) -> Result<(Uuid, OutgoingRecord), serde_json::Error> {
     let identity = cause.envelope.identity();
     let id = derived_id(cause.group, identity, cause.ordinal);
     let mut headers = attributes(event, id, cause.group, cause.envelope.correlation_id(), now);
@@ -36,7 +37,7 @@ pub fn encode<E: Event, P>(
             headers.push(attribute::TRACE_STATE, Some(state));
         }
     }
-    record(event, headers)
+    Ok((id, record(event, headers)?))
 }
 
 /// The record of an event that nothing caused: `identity` is what the inbox of its readers knows it by, and its

@@ -107,7 +107,7 @@ fn a_published_event_reads_back_and_its_follow_on_knows_its_cause() {
         group: "couriers",
         ordinal: 2,
     };
-    let follow_on = encode(&parcel, &cause, Timestamp::UNIX_EPOCH).expect("JSON");
+    let (_, follow_on) = encode(&parcel, &cause, Timestamp::UNIX_EPOCH).expect("JSON");
 
     let header = |name| follow_on.headers.get_str(name);
     let id = derived_id("couriers", &identity, 2).to_string();

@@ -22,7 +22,7 @@ pub use state::OrderState;
 mod table;
 pub use table::{Advance, MIGRATIONS, OrderTable};
 
-mod patience;
+mod refusal;
 
 mod port;
 pub use port::{Booking, Carrier, Charge, Inventory, Payment, Payments, Reservation, ServiceError};

@@ -134,7 +134,8 @@ pub enum ServiceError {
 /// What the runtime should do next.
 pub(crate) fn failure(error: ServiceError) -> Failure {
     match error {
-        ServiceError::Unavailable { .. } => Failure::transient(error),
+        // Transient, or an outage if it is the sandbox's store that is away.
+        ServiceError::Unavailable { .. } => error.into(),
         ServiceError::Rejected { .. } => Failure::permanent(error),
     }
 }

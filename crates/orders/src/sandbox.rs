@@ -19,6 +19,7 @@
 use std::time::Duration;
 
 use longshore_store::{Migration, SqlStore};
+use longshore_worker::StoreError;
 use uuid::Uuid;
 
 use crate::Item;
@@ -188,15 +189,14 @@ fn reference(key: &str) -> Uuid {
 }
 
 fn unanswered(service: &'static str, error: LedgerError) -> ServiceError {
+    let source = error.clone().into();
     match error {
-        LedgerError::Rejected(_) => ServiceError::Rejected {
-            service,
-            source: error.into(),
-        },
-        LedgerError::Stopped => ServiceError::Unavailable {
-            service,
-            source: error.into(),
-        },
+        LedgerError::Store(store) if matches!(*store, StoreError::Rejected(_)) => {
+            ServiceError::Rejected { service, source }
+        }
+        LedgerError::Store(_) | LedgerError::Stopped => {
+            ServiceError::Unavailable { service, source }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use longshore_store::{Migration, SqlStore};
 use longshore_worker::{Failure, Statement, sql};
 
-use crate::patience::{failure, until_available};
+use crate::refusal::failure;
 use crate::{Money, OrderState};
 
 /// The tables of the order workers; each worker has all of them in its own store.
@@ -64,10 +64,10 @@ impl OrderTable {
     /// The state of an order; `None` if it was never seen.
     ///
     /// # Errors
-    /// A permanent [`Failure`] if the order's id is nothing the database can look for. An outage is waited out.
+    /// A permanent [`Failure`] if the order's id is nothing the database can look for; otherwise an outage.
     pub async fn state(&self, order_id: &str) -> Result<Option<OrderState>, Failure> {
         let query = sql("select rank from orders where order_id = $1").bind(order_id.to_owned());
-        let row = until_available(|| self.store.fetch_optional(&query)).await;
+        let row = self.store.fetch_optional(&query).await;
         let rank = row.map_err(failure)?.and_then(|row| row.integer(0));
         Ok(rank.and_then(OrderState::from_rank))
     }

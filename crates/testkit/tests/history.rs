@@ -29,7 +29,9 @@ fn echo(note: &Record, ordinal: usize) -> OutgoingRecord {
         group: STAGE.group,
         ordinal,
     };
-    encode(&Echo::from(envelope.event()), &cause, Timestamp::UNIX_EPOCH).expect("encodes")
+    encode(&Echo::from(envelope.event()), &cause, Timestamp::UNIX_EPOCH)
+        .expect("encodes")
+        .1
 }
 
 fn dead_letter(note: &Record) -> OutgoingRecord {

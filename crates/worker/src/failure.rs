@@ -3,8 +3,11 @@
 use std::any::type_name;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use longshore_event::ErrorKind;
+
+use crate::StoreError;
 
 /// An error with a decision: try again, or give up on this message.
 ///
@@ -12,6 +15,7 @@ use longshore_event::ErrorKind;
 /// take the `?` away.
 pub struct Failure {
     kind: ErrorKind,
+    is_outage: bool,
     error_type: &'static str,
     source: Box<dyn Error + Send + Sync>,
 }
@@ -25,6 +29,22 @@ impl Failure {
     /// Trying again cannot help: the message goes to the dead-letter topic at once.
     pub fn permanent<E: Into<Box<dyn Error + Send + Sync>>>(error: E) -> Self {
         Self::new(ErrorKind::Permanent, error)
+    }
+
+    /// Says nothing about the message: what its own store or services need is out of reach. The message waits in its
+    /// lane and is tried again for ever; such a run does not count as an attempt.
+    ///
+    /// An error raised with `?` is one by itself if it is a [`StoreError::Unavailable`] or caused by one.
+    pub fn outage<E: Into<Box<dyn Error + Send + Sync>>>(error: E) -> Self {
+        Self {
+            is_outage: true,
+            ..Self::transient(error)
+        }
+    }
+
+    /// Whether it is an outage, which is waited for.
+    pub fn is_outage(&self) -> bool {
+        self.is_outage
     }
 
     /// What it asks for.
@@ -45,6 +65,7 @@ impl Failure {
     pub(crate) fn undecodable(error: longshore_event::DecodeError) -> Self {
         Self {
             kind: ErrorKind::Undecodable,
+            is_outage: false,
             error_type: error.name(),
             source: error.into(),
         }
@@ -53,6 +74,7 @@ impl Failure {
     fn new<E: Into<Box<dyn Error + Send + Sync>>>(kind: ErrorKind, error: E) -> Self {
         Self {
             kind,
+            is_outage: false,
             error_type: short_name(type_name::<E>()),
             source: error.into(),
         }
@@ -61,6 +83,9 @@ impl Failure {
 
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
+        if says_store_is_away(&error) {
+            return Self::outage(error);
+        }
         Self::transient(error)
     }
 }
@@ -97,6 +122,19 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     message
 }
 
+/// Whether the error, or what caused it, is an unavailable store. Errors that are shared come in an [`Arc`].
+fn says_store_is_away(error: &(dyn Error + 'static)) -> bool {
+    let shared = error
+        .downcast_ref::<Arc<StoreError>>()
+        .map(|store| &**store);
+    let store = error.downcast_ref::<StoreError>().or(shared);
+    match store {
+        Some(StoreError::Unavailable(_)) => true,
+        Some(_) => false,
+        None => error.source().is_some_and(says_store_is_away),
+    }
+}
+
 /// `a::b::C<d::E>` as `C`; a plain string as `Error`.
 fn short_name(name: &'static str) -> &'static str {
     let path = name.split('<').next().unwrap_or(name);
@@ -119,6 +157,14 @@ mod tests {
         let failure = parse("x").expect_err("no number");
         assert_eq!(failure.kind(), ErrorKind::Transient);
         assert_eq!(failure.error_type(), "ParseIntError");
+    }
+
+    #[test]
+    fn an_unavailable_store_is_an_outage_and_a_rejected_statement_is_not() {
+        let unavailable = Failure::from(StoreError::Unavailable("away".into()));
+        let rejected = Failure::from(StoreError::Rejected("no such table".into()));
+        assert!(unavailable.is_outage());
+        assert!(!rejected.is_outage());
     }
 
     #[test]

@@ -93,9 +93,8 @@ impl<'a, P: Payload> Context<'a, P> {
             group: self.group,
             ordinal: self.outgoing.len(),
         };
-        let id = derived_id(self.group, self.envelope.identity(), cause.ordinal);
-        let record = encode(event, &cause, self.now).map_err(Failure::permanent)?;
-        self.outgoing.push((id, record));
+        let follow_on = encode(event, &cause, self.now).map_err(Failure::permanent)?;
+        self.outgoing.push(follow_on);
         Ok(())
     }
 

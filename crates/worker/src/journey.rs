@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::assignments::Place;
+use crate::backoff::Backoff;
 use crate::intake::{Content, Message};
 use crate::lanes::LaneId;
 use crate::metrics::TopicMetrics;
@@ -110,7 +111,8 @@ impl<H: Handler> Guide<H> {
         runs: &mut Runs,
         metrics: &TopicMetrics,
     ) -> Result<Finished, Failure> {
-        let started = Instant::now();
+        let mut started = Instant::now();
+        let mut outage = Backoff::new();
         loop {
             runs.count += 1;
             let now = self.settings.clock.now();
@@ -118,6 +120,13 @@ impl<H: Handler> Guide<H> {
             let Err(failure) = self.run_once(envelope, &mut context).await else {
                 return Ok(self.finished(envelope, context));
             };
+            if failure.is_outage() {
+                debug!(partition = %envelope.record().partition, offset = %envelope.record().offset, failure = ?failure, "handler waits for an outage to end");
+                outage.wait().await;
+                runs.count -= 1;
+                started = Instant::now();
+                continue;
+            }
             metrics.failed(failure.kind());
             runs.first_failed_at.get_or_insert(now);
             debug!(partition = %envelope.record().partition, offset = %envelope.record().offset, attempt = runs.count, failure = ?failure, "handler failed");

@@ -187,7 +187,7 @@ impl Member {
     fn assign(&mut self, list: &PartitionList) {
         let mut partitions = partitions_of(list);
         if !partitions.is_empty() {
-            tracing::info!(group = self.group, ?partitions, "partitions assigned");
+            tracing::debug!(group = self.group, ?partitions, "partitions assigned");
             self.over(Outage::Group);
             self.owned.add(&mut partitions);
             self.shared.ledger.add(&partitions);
@@ -216,7 +216,7 @@ impl Member {
     /// Waits until what is in flight is finished, and commits it while the partitions are still this member's.
     fn hand_over(&mut self, partitions: Vec<TopicPartition>) {
         self.flush();
-        tracing::info!(group = self.group, ?partitions, "partitions revoked");
+        tracing::debug!(group = self.group, ?partitions, "partitions revoked");
         let (finished, answered) = oneshot::channel();
         self.send(SourceEvent::Revoked {
             partitions: partitions.clone(),
@@ -246,7 +246,7 @@ impl Member {
             return;
         }
         self.flush();
-        tracing::warn!(group = self.group, ?partitions, "partitions lost");
+        tracing::debug!(group = self.group, ?partitions, "partitions lost");
         self.owned.remove(&partitions);
         self.shared.ledger.settle(&partitions, Vec::new());
         self.send(SourceEvent::Lost(partitions));

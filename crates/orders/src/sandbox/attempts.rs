@@ -4,7 +4,6 @@ use longshore_store::SqlStore;
 use longshore_worker::sql;
 
 use super::ledger::LedgerError;
-use crate::patience::until_available;
 
 #[derive(Clone, Debug)]
 pub(super) struct Attempts {
@@ -23,10 +22,10 @@ impl Attempts {
              on conflict (idempotency_key) do update set attempts = sandbox_attempts.attempts + 1",
         )
         .bind(key.to_owned());
-        until_available(|| self.store.execute(&more)).await?;
+        self.store.execute(&more).await?;
         let count = sql("select attempts from sandbox_attempts where idempotency_key = $1")
             .bind(key.to_owned());
-        let row = until_available(|| self.store.fetch_optional(&count)).await?;
+        let row = self.store.fetch_optional(&count).await?;
         Ok(row.and_then(|row| row.integer(0)).unwrap_or(1))
     }
 }

@@ -11,7 +11,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::entry::{Entry, Outcome};
 use super::statement::{BATCH, insertion, question};
-use crate::patience::until_available;
 
 /// Calls waiting to be written. At the bound, callers wait for their turn.
 const QUEUE: usize = 256;
@@ -19,9 +18,9 @@ const QUEUE: usize = 256;
 /// A call that was not recorded.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum LedgerError {
-    /// The database cannot hold it, ever.
+    /// The database cannot hold it now, or ever.
     #[error("the ledger cannot record the call")]
-    Rejected(#[source] Arc<StoreError>),
+    Store(#[source] Arc<StoreError>),
     /// The process is stopping; whether it was recorded is not known.
     #[error("the ledger has stopped")]
     Stopped,
@@ -29,7 +28,7 @@ pub(super) enum LedgerError {
 
 impl From<StoreError> for LedgerError {
     fn from(error: StoreError) -> Self {
-        Self::Rejected(Arc::new(error))
+        Self::Store(Arc::new(error))
     }
 }
 
@@ -66,7 +65,7 @@ async fn write(store: SqlStore, mut waiting: mpsc::Receiver<Call>) {
     while waiting.recv_many(&mut calls, BATCH).await > 0 {
         match record(&store, &calls).await {
             Ok(recorded) => answer(calls.drain(..), &recorded),
-            Err(_) if calls.len() > 1 => {
+            Err(StoreError::Rejected(_)) if calls.len() > 1 => {
                 // One of them is impossible; the others must not suffer for it.
                 for call in calls.drain(..) {
                     record_alone(&store, call).await;
@@ -88,9 +87,9 @@ async fn record_alone(store: &SqlStore, call: Call) {
 async fn record(store: &SqlStore, calls: &[Call]) -> Result<HashMap<String, Outcome>, StoreError> {
     let entries: Vec<&Entry> = calls.iter().map(|call| &call.entry).collect();
     let insert = insertion(&entries, Timestamp::now().as_millisecond());
-    until_available(|| store.execute(&insert)).await?;
+    store.execute(&insert).await?;
     let query = question(&entries);
-    let rows = until_available(|| store.fetch(&query)).await?;
+    let rows = store.fetch(&query).await?;
     let recorded = rows.iter().filter_map(|row| {
         let outcome = Outcome::parse(row.text(1)?)?;
         Some((row.text(0)?.to_owned(), outcome))

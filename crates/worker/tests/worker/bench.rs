@@ -11,7 +11,7 @@ use longshore_testkit::memory::{
     Echo, MemoryGroup, MemoryLog, MemoryPublisher, MemorySource, MemoryStore, Note, SourceControl,
 };
 use longshore_worker::{
-    Clock, Context, Failure, Handler, Metrics, Settings, SourceError, Status, StoreStrategy,
+    Clock, Context, Failure, Handler, Metrics, Settings, SourceError, Status, Store, StoreStrategy,
     Worker, sql,
 };
 use prometheus_client::registry::Registry;
@@ -50,9 +50,9 @@ impl Calls {
 }
 
 /// Does what the note says: `slow` takes a second, `flaky` fails twice, `down` always fails, `poison` fails for
-/// good, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects. Whatever it
+/// good, `ask` asks the store, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects. Whatever it
 /// does, it echoes the note if it succeeds.
-pub(crate) struct Script(pub Calls);
+pub(crate) struct Script(pub(crate) Calls, MemoryStore);
 
 impl Handler for Script {
     type Payload = Note;
@@ -70,6 +70,7 @@ impl Handler for Script {
             "flaky" if context.attempt() <= 2 => Err(std::io::Error::other("not yet"))?,
             "down" => Err(std::io::Error::other("always"))?,
             "poison" => return Err(Failure::permanent("never")),
+            "ask" => self.1.ping().await?,
             "panic" => panic!("as asked"),
             "hang" => std::future::pending().await,
             "bad" => context.write(sql("bad write")),
@@ -174,7 +175,7 @@ impl Bench {
         let control = source.control();
         let strategy = StoreStrategy::new(Arc::new(self.store.clone()), self.publisher.clone());
         let metrics = Metrics::register(&mut Registry::default(), GROUP);
-        let handler = Script(self.calls.clone());
+        let handler = Script(self.calls.clone(), self.store.clone());
         let worker = Worker::new(handler, source, strategy, settings, metrics);
         let (stop, stopped) = oneshot::channel::<()>();
         Running {

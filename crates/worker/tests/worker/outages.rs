@@ -35,6 +35,27 @@ async fn work_waits_for_the_store_and_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_that_needs_the_store_waits_for_it() {
+    let bench = Bench::new(1);
+    let worker = bench.start();
+    bench.produce("a", &["1"]);
+    bench.until("echoes", 1).await;
+
+    bench.produce("a", &["slow 2", "ask 3"]);
+    bench
+        .until_true("it is asked", |bench| bench.calls.started("slow 2.") == 1)
+        .await;
+    bench.store.unavailable();
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    bench.store.available();
+    bench.until("echoes", 3).await;
+    worker.stop().await.expect("left in good order");
+
+    assert_eq!(bench.texts("echoes"), ["1", "slow 2", "ask 3"]);
+    assert!(bench.log.records("notes.dlq").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_commit_whose_answer_is_lost_takes_effect_once_and_is_published() {
     let bench = Bench::new(1);
     bench.store.lose_answer_of_commit(1);

@@ -47,10 +47,17 @@ pub fn init_telemetry(format: LogFormat) {
     });
 }
 
+/// What is logged unless RUST_LOG says otherwise. What sqlx tells at INFO is of no use to who runs a worker.
+const DEFAULT_FILTER: &str = "info,sqlx=warn";
+
 fn filter() -> EnvFilter {
+    let directives = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    if directives.is_empty() {
+        return EnvFilter::new(DEFAULT_FILTER);
+    }
     EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
-        .from_env_lossy()
+        .parse_lossy(directives)
 }
 
 /// <https://no-color.org>

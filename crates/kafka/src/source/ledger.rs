@@ -22,6 +22,9 @@ struct State {
     partitions: HashMap<TopicPartition, Line>,
     /// Whether any line has failed.
     failing: bool,
+    /// Whether the brokers are away. A commit that waits inside the client meanwhile may reach the group after the
+    /// client has joined it again under another member id, and a static member is then fenced by itself.
+    held: bool,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +64,11 @@ impl Ledger {
             }
         }
         last
+    }
+
+    /// Keeps commits back while the brokers are away; the first one after that takes them along.
+    pub(super) fn hold(&self, held: bool) {
+        self.lock().held = held;
     }
 
     /// Starts committing, along with what failed before.
@@ -115,10 +123,14 @@ impl State {
             if let Some(line) = self.partitions.get_mut(partition) {
                 *line = Line {
                     latest: Some(*next),
-                    failed: false,
+                    failed: self.held,
                 };
                 batch.push((partition.clone(), *next));
             }
+        }
+        if self.held {
+            self.failing |= !batch.is_empty();
+            return Vec::new();
         }
         if self.failing {
             let again = self.partitions.iter_mut().filter(|(_, line)| line.failed);
@@ -183,6 +195,22 @@ mod tests {
         let first = ledger.lock().batch(&[(partition(0), NextOffset(5))]);
         ledger.committed(failure(), &list(&first));
 
+        let mut next = ledger.lock().batch(&[(partition(1), NextOffset(7))]);
+        next.sort();
+        assert_eq!(
+            next,
+            [(partition(0), NextOffset(5)), (partition(1), NextOffset(7))]
+        );
+    }
+
+    #[test]
+    fn nothing_is_committed_while_the_brokers_are_away() {
+        let ledger = Ledger::default();
+        ledger.add(&[partition(0), partition(1)]);
+        ledger.hold(true);
+        assert_eq!(ledger.lock().batch(&[(partition(0), NextOffset(5))]), []);
+
+        ledger.hold(false);
         let mut next = ledger.lock().batch(&[(partition(1), NextOffset(7))]);
         next.sort();
         assert_eq!(

@@ -310,6 +310,7 @@ impl Member {
         };
         tracing::warn!(group = self.group, reason, "cannot read");
         self.outage = Some(outage);
+        self.shared.ledger.hold(outage == Outage::Brokers);
         let reason = Some(reason);
         self.send(SourceEvent::Unavailable { reason });
     }
@@ -325,6 +326,7 @@ impl Member {
         if self.outage == Some(outage) {
             tracing::info!(group = self.group, "can read again");
             self.outage = None;
+            self.shared.ledger.hold(false);
             self.send(SourceEvent::Unavailable { reason: None });
         }
     }

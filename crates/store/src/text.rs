@@ -1,8 +1,9 @@
 //! Texts of statements over many rows. They come in a few sizes, so that a database prepares each once and keeps it.
 
-/// Sizes are the powers of two up to 256 rows: any number of rows takes at most eight statements more than it must,
-/// and ten columns stay below SQLite's 32,766 and PostgreSQL's 65,535 parameters a statement.
-const SIZES: usize = 9;
+/// Sizes are the powers of two up to 64 rows: any number of rows takes at most six statements more than it must. More
+/// rows would save PostgreSQL a few round trips and cost SQLite far more: sqlx asks it for the name of every parameter,
+/// and it looks through all of them each time, so that the cost of a statement grows with the square of its rows.
+const SIZES: usize = 7;
 
 /// Rows of the largest size.
 pub(crate) const MAX_ROWS: usize = 1 << (SIZES - 1);
@@ -60,9 +61,9 @@ mod tests {
 
     #[test]
     fn items_are_split_into_full_sizes() {
-        let items = [(); 500 + 256];
+        let items = [(); 128 + 52];
         let sizes: Vec<_> = COUNT.split(&items).map(|(text, _)| text).collect();
-        assert_eq!(sizes, ["256", "256", "128", "64", "32", "16", "4"]);
+        assert_eq!(sizes, ["64", "64", "32", "16", "4"]);
         let lengths = COUNT.split(&items).map(|(_, chunk)| chunk.len());
         assert_eq!(lengths.sum::<usize>(), items.len());
         assert_eq!(COUNT.split::<()>(&[]).count(), 0);
@@ -72,6 +73,6 @@ mod tests {
     fn what_is_looked_for_takes_the_next_size_up() {
         assert_eq!(COUNT.holding(1), ("1", 1));
         assert_eq!(COUNT.holding(5), ("8", 8));
-        assert_eq!(COUNT.holding(256), ("256", 256));
+        assert_eq!(COUNT.holding(64), ("64", 64));
     }
 }

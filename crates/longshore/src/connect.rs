@@ -60,7 +60,8 @@ impl<H: Handler> WorkerBuilder<H> {
         let settings = args.settings(group);
         let worker = match &store {
             Some(store) => {
-                let strategy = StoreStrategy::new(Arc::new(store.clone()), publisher);
+                let strategy =
+                    StoreStrategy::new(Arc::new(store.clone()), publisher, settings.clock.clone());
                 AnyWorker::Store(Worker::new(handler, source, strategy, settings, metrics))
             }
             None => {

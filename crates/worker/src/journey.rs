@@ -16,7 +16,7 @@ use crate::backoff::Backoff;
 use crate::intake::{Content, Message};
 use crate::lanes::LaneId;
 use crate::metrics::TopicMetrics;
-use crate::{Context, Failure, Finished, Handler, OutboxRow, Settings};
+use crate::{Claim, Context, Failure, Finished, Handler, OutboxRow, Settings};
 
 /// What all journeys of a worker share.
 #[derive(Debug)]
@@ -176,8 +176,12 @@ impl<H: Handler> Guide<H> {
         Finished {
             identity: envelope.identity().clone(),
             position: envelope.record().position(),
+            claim: Claim::Inbox,
             writes,
             outbox,
+            timers: Vec::new(),
+            parked: None,
+            releases: None,
         }
     }
 
@@ -215,8 +219,12 @@ impl<H: Handler> Guide<H> {
         Finished {
             identity,
             position,
+            claim: Claim::Redrivable,
             writes: Vec::new(),
             outbox: vec![row],
+            timers: Vec::new(),
+            parked: None,
+            releases: None,
         }
     }
 }

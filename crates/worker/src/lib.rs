@@ -13,7 +13,13 @@ mod failure;
 pub use failure::{Failure, FailureExt};
 
 mod effects;
-pub use effects::{Finished, OutboxRow, Statement, Value, sql};
+pub use effects::{Claim, Finished, OutboxRow, Statement, Value, sql};
+
+mod timer;
+pub use timer::{Due, Timer, TimerChange, TimerName};
+
+mod parked;
+pub use parked::{ParkedFailure, ParkedHead, ParkedRow, ParkedState};
 
 mod source;
 pub use source::{Source, SourceError, SourceEvent};
@@ -25,7 +31,7 @@ mod strategy;
 pub use strategy::{CommitError, CommitStrategy, Refused};
 
 mod store;
-pub use store::{Store, StoreError};
+pub use store::{Commit, Fence, Store, StoreCounts, StoreError};
 
 mod settings;
 pub use settings::{Clock, Retry, Settings};

@@ -12,7 +12,7 @@ use longshore_event::TopicPartition;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
-use crate::{OutboxRow, Publisher, Store, StoreError};
+use crate::{Clock, OutboxRow, Publisher, Store, StoreError};
 use task::Task;
 
 /// Requests waiting for the relay. At the bound, commits wait.
@@ -46,9 +46,9 @@ pub(super) enum Request {
 }
 
 impl Relay {
-    pub(crate) fn spawn(store: Arc<impl Store>, publisher: impl Publisher) -> Self {
+    pub(crate) fn spawn(store: Arc<impl Store>, publisher: impl Publisher, clock: Clock) -> Self {
         let (sender, requests) = mpsc::channel(REQUESTS);
-        tokio::spawn(Task::new(store, publisher, requests).run());
+        tokio::spawn(Task::new(store, publisher, clock, requests).run());
         Self(sender)
     }
 

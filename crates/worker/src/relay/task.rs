@@ -17,7 +17,7 @@ use super::Request;
 use super::queue::TopicQueue;
 use crate::backoff::Backoff;
 use crate::pending::{at, optional};
-use crate::{OutboxRow, PublishError, Publisher, Store, StoreError};
+use crate::{Clock, OutboxRow, PublishError, Publisher, Store, StoreError};
 
 /// Rows in one call of the publisher.
 const SEND: usize = 1_000;
@@ -33,6 +33,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 pub(super) struct Task<S, P> {
     store: Arc<S>,
     publisher: Arc<P>,
+    clock: Clock,
     requests: mpsc::Receiver<Request>,
     owned: HashSet<TopicPartition>,
     queues: HashMap<Arc<str>, TopicQueue>,
@@ -80,10 +81,16 @@ struct Waiter {
 }
 
 impl<S: Store, P: Publisher> Task<S, P> {
-    pub(super) fn new(store: Arc<S>, publisher: P, requests: mpsc::Receiver<Request>) -> Self {
+    pub(super) fn new(
+        store: Arc<S>,
+        publisher: P,
+        clock: Clock,
+        requests: mpsc::Receiver<Request>,
+    ) -> Self {
         Self {
             store,
             publisher: Arc::new(publisher),
+            clock,
             requests,
             owned: HashSet::new(),
             queues: HashMap::new(),

@@ -173,7 +173,11 @@ impl Bench {
     /// A worker without partitions so far.
     pub(crate) fn start_with(&self, settings: Settings, source: MemorySource) -> Running {
         let control = source.control();
-        let strategy = StoreStrategy::new(Arc::new(self.store.clone()), self.publisher.clone());
+        let strategy = StoreStrategy::new(
+            Arc::new(self.store.clone()),
+            self.publisher.clone(),
+            settings.clock.clone(),
+        );
         let metrics = Metrics::register(&mut Registry::default(), GROUP);
         let handler = Script(self.calls.clone(), self.store.clone());
         let worker = Worker::new(handler, source, strategy, settings, metrics);

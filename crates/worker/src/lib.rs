@@ -34,7 +34,7 @@ mod store;
 pub use store::{Commit, Fence, Store, StoreCounts, StoreError};
 
 mod settings;
-pub use settings::{Clock, Retry, Settings};
+pub use settings::{Brake, Clock, OnDead, Park, Retry, Settings};
 
 mod status;
 pub use status::Status;
@@ -44,13 +44,18 @@ pub use metrics::Metrics;
 
 mod assignments;
 mod backoff;
+mod brake;
 mod committer;
+mod ending;
 mod intake;
 mod journey;
 mod lanes;
+mod message;
+mod parking;
 mod pending;
 mod watermark;
 
+mod drain;
 mod rebalance;
 mod run_loop;
 pub use run_loop::Worker;

@@ -7,6 +7,7 @@ mod order;
 
 mod failures;
 mod outages;
+mod parking;
 
 mod crashes;
 mod plain;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use longshore_event::{NextOffset, Record, TopicPartition};
+use longshore_event::{NextOffset, Offset, Record, TopicPartition};
 
 use crate::Metrics;
 use crate::metrics::TopicMetrics;
@@ -32,6 +32,23 @@ struct Assignment {
     /// What was last handed to the source.
     committed: Option<NextOffset>,
     metrics: TopicMetrics,
+}
+
+/// A partition, looked at from outside.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    pub(crate) partition: &'a TopicPartition,
+    pub(crate) committed: Option<NextOffset>,
+    pub(crate) watermark: Option<NextOffset>,
+    pub(crate) outstanding: usize,
+    pub(crate) oldest: Option<Oldest>,
+}
+
+/// The oldest message of a partition that is not finished.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Oldest {
+    pub(crate) place: Place,
+    pub(crate) offset: Offset,
 }
 
 #[derive(Debug)]
@@ -130,6 +147,27 @@ impl Assignments {
     /// Sorts by partition, and within it by offset.
     pub(crate) fn log_order(place: Place) -> (usize, Option<Ticket>) {
         (place.assignment.0, place.ticket)
+    }
+
+    /// Every partition that is here.
+    pub(crate) fn look(&self) -> impl Iterator<Item = Held<'_>> {
+        self.held.values().filter_map(|id| {
+            let assignment = self.all[id.0].as_deref()?;
+            let oldest = assignment.watermark.oldest();
+            Some(Held {
+                partition: &assignment.partition,
+                committed: assignment.committed,
+                watermark: assignment.watermark.next(),
+                outstanding: assignment.outstanding,
+                oldest: oldest.map(|(ticket, offset)| Oldest {
+                    place: Place {
+                        assignment: *id,
+                        ticket: Some(ticket),
+                    },
+                    offset,
+                }),
+            })
+        })
     }
 
     /// Whether a message of this place may still take effect.

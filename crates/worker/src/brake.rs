@@ -4,10 +4,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::lanes::LaneId;
+use crate::report::{BrakeReport, BrakeState};
 use crate::settings::{self, doubling};
 
 /// How the last message ended, as the brake sees it.
@@ -85,6 +87,20 @@ impl Brake {
                 Outcome::Failed => self.open(probes + 1),
             },
             State::HalfOpen { .. } => {}
+        }
+    }
+
+    /// What it says of itself; `time_of` tells the time of day of a moment.
+    pub(crate) fn report(&self, time_of: impl Fn(Instant) -> Timestamp) -> BrakeReport {
+        BrakeReport {
+            state: match self.state {
+                State::Closed => BrakeState::Closed,
+                State::Open { .. } => BrakeState::Open,
+                State::HalfOpen { .. } => BrakeState::HalfOpen,
+            },
+            failed: self.failed,
+            of: self.recent.len(),
+            next_probe: self.probes_at().map(time_of),
         }
     }
 

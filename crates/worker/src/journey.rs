@@ -2,8 +2,10 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
+use jiff::SignedDuration;
 use longshore_event::{Envelope, ErrorKind, RedriveAction};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
@@ -14,6 +16,7 @@ use crate::handler::Decisions;
 use crate::lanes::{LaneId, LaneScope};
 use crate::message::{Arrival, Content, Message, Runs};
 use crate::metrics::TopicMetrics;
+use crate::report::{self, Failing};
 use crate::{Context, Failure, Handler, Settings};
 
 /// What all journeys of a worker share.
@@ -24,15 +27,16 @@ pub(crate) struct Guide<H> {
     pub(crate) sequence: Sequence,
     pub(crate) scope: LaneScope,
     pub(crate) can_park: bool,
+    pub(crate) failing: Failing,
 }
 
 /// Where a journey ends.
 #[derive(Debug)]
 pub(crate) enum Journey<P> {
     /// Its effects wait for their commit.
-    Done(Handled),
+    Done(Box<Handled>),
     /// It failed, and its immediate retries are used up: what comes next is not for the journey to decide.
-    Failed(Failed<P>),
+    Failed(Box<Failed<P>>),
 }
 
 /// A message that failed.
@@ -50,12 +54,12 @@ impl<H: Handler> Guide<H> {
         mut message: Message<H::Payload>,
         lane: LaneId,
         metrics: TopicMetrics,
-    ) -> Box<Journey<H::Payload>> {
+    ) -> Journey<H::Payload> {
         let outcome = match &message.content {
             _ if message.arrival.is_discarded() => Ok(Decisions::default()),
             Content::Event(envelope) => {
                 let started = Instant::now();
-                let outcome = self.run(envelope, &mut message.runs, &metrics).await;
+                let outcome = self.run(envelope, &mut message.runs, lane, &metrics).await;
                 metrics.seconds.observe(started.elapsed().as_secs_f64());
                 outcome
             }
@@ -65,14 +69,17 @@ impl<H: Handler> Guide<H> {
                 Err(failure)
             }
         };
-        Box::new(match outcome {
-            Ok(decisions) => Journey::Done(self.done(message, decisions, lane)),
-            Err(failure) => Journey::Failed(Failed {
-                message,
-                failure,
-                lane,
-            }),
-        })
+        match outcome {
+            Ok(decisions) => Journey::Done(self.done(message, decisions, lane).into()),
+            Err(failure) => Journey::Failed(
+                Failed {
+                    message,
+                    failure,
+                    lane,
+                }
+                .into(),
+            ),
+        }
     }
 
     /// Runs the handler until it succeeds or its immediate retries are used up.
@@ -80,6 +87,7 @@ impl<H: Handler> Guide<H> {
         &self,
         envelope: &Envelope<H::Payload>,
         runs: &mut Runs,
+        lane: LaneId,
         metrics: &TopicMetrics,
     ) -> Result<Decisions, Failure> {
         let mut started = Instant::now();
@@ -93,8 +101,9 @@ impl<H: Handler> Guide<H> {
             };
             if failure.is_outage() {
                 debug!(partition = %envelope.record().partition, offset = %envelope.record().offset, failure = ?failure, "handler waits for an outage to end");
-                outage.wait().await;
                 runs.count -= 1;
+                self.told(lane, runs, &failure, None);
+                outage.wait().await;
                 started = Instant::now();
                 continue;
             }
@@ -109,8 +118,21 @@ impl<H: Handler> Guide<H> {
                 return Err(failure);
             };
             metrics.retried.inc();
+            self.told(lane, runs, &failure, Some(wait));
             sleep(wait).await;
         }
+    }
+
+    /// Notes why the lane's message is not done yet, for whoever asks.
+    fn told(&self, lane: LaneId, runs: &Runs, failure: &Failure, wait: Option<Duration>) {
+        let now = self.settings.clock.now();
+        let wait = wait.and_then(|wait| SignedDuration::try_from(wait).ok());
+        let failure = report::Failure {
+            attempts: runs.count,
+            message: failure.message(),
+            next_try: wait.and_then(|wait| now.checked_add(wait).ok()),
+        };
+        self.failing.failed(lane, failure);
     }
 
     /// One run, bounded in time; a panic ends the run and not the worker.
@@ -147,7 +169,7 @@ struct Panicked(String);
 /// The handler took too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the handler did not finish within {0:?}")]
-struct TimedOut(std::time::Duration);
+struct TimedOut(Duration);
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic

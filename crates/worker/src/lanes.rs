@@ -4,6 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use longshore_event::{Identity, TopicPartition};
+use tokio::time::Instant;
+
+use crate::assignments::Place;
 
 /// What is kept in order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +57,20 @@ impl LaneKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LaneId(usize);
 
+impl LaneId {
+    /// Its place in the table of lanes; a later lane may have it again.
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Where a message of a lane is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whereabouts {
+    Waiting,
+    Out { lane: LaneId, since: Instant },
+}
+
 #[cfg(test)]
 impl LaneId {
     pub(crate) fn for_test(index: usize) -> Self {
@@ -76,6 +93,8 @@ struct Lane<M> {
     key: LaneKey,
     waiting: VecDeque<M>,
     out: bool,
+    /// The message that is out, and since when.
+    going: Option<(Place, Instant)>,
     /// What took effect while others waited here: a copy among the waiting was looked up in the inbox too early.
     done: Vec<Identity>,
 }
@@ -102,6 +121,7 @@ impl<M> Lanes<M> {
             key: key.clone(),
             waiting: VecDeque::from([message]),
             out: false,
+            going: None,
             done: Vec::new(),
         };
         let index = self.free.pop().unwrap_or(self.lanes.len());
@@ -150,6 +170,33 @@ impl<M> Lanes<M> {
             lane.waiting.push_front(message);
             self.ready.push_back(id.0);
         }
+    }
+
+    /// Notes which message of the lane is out.
+    pub(crate) fn went_out(&mut self, id: LaneId, place: Place) {
+        if let Some(lane) = &mut self.lanes[id.0] {
+            lane.going = Some((place, Instant::now()));
+        }
+    }
+
+    /// Looks for a message: out by its place, or waiting by `is_it`.
+    pub(crate) fn find(
+        &self,
+        place: Place,
+        is_it: impl Fn(&M) -> bool,
+    ) -> Option<(&LaneKey, Whereabouts)> {
+        self.lanes.iter().enumerate().find_map(|(index, lane)| {
+            let lane = lane.as_ref()?;
+            let whereabouts = match lane.going.filter(|_| lane.out) {
+                Some((going, since)) if going == place => Whereabouts::Out {
+                    lane: LaneId(index),
+                    since,
+                },
+                _ if lane.waiting.iter().any(&is_it) => Whereabouts::Waiting,
+                _ => return None,
+            };
+            Some((&lane.key, whereabouts))
+        })
     }
 
     /// Takes what waits behind the lane's message that is out.

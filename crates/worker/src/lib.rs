@@ -39,6 +39,12 @@ pub use settings::{Brake, Clock, OnDead, Park, Retry, Settings};
 mod status;
 pub use status::Status;
 
+mod report;
+pub use report::{
+    BrakeReport, BrakeState, Inspector, OldestReport, OldestState, ParkedReport, PartitionReport,
+    Report,
+};
+
 mod metrics;
 pub use metrics::Metrics;
 
@@ -56,6 +62,7 @@ mod pending;
 mod watermark;
 
 mod drain;
+mod explain;
 mod rebalance;
 mod run_loop;
 pub use run_loop::Worker;
@@ -64,5 +71,9 @@ mod plain;
 pub use plain::PlainStrategy;
 
 mod relay;
+
+mod pruning;
+pub use pruning::Retention;
+
 mod store_strategy;
 pub use store_strategy::StoreStrategy;

@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, FusedFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use longshore_event::{ErrorKind, Identity, Record, TopicPartition};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::assignments::Assignments;
@@ -25,8 +25,12 @@ use crate::message::{Arrival, Message};
 use crate::parking::{Parking, Which};
 use crate::pending::{at, optional};
 use crate::rebalance::{Phase, Revocation};
+use crate::report::Failing;
 use crate::status::StatusBoard;
-use crate::{CommitStrategy, Handler, Metrics, Settings, Source, SourceError, SourceEvent, Status};
+use crate::{
+    CommitStrategy, Handler, Inspector, Metrics, Report, Settings, Source, SourceError,
+    SourceEvent, Status,
+};
 
 /// A worker: a handler between a source and a commit strategy.
 #[derive(Debug)]
@@ -37,12 +41,17 @@ pub struct Worker<H, S, C> {
     settings: Settings,
     metrics: Metrics,
     status: StatusBoard,
+    inspector: Inspector,
+    questions: mpsc::Receiver<oneshot::Sender<Report>>,
 }
 
 impl<H: Handler, S: Source, C: CommitStrategy> Worker<H, S, C> {
     /// Puts a worker together. Nothing happens before [`Worker::run`].
     pub fn new(handler: H, source: S, strategy: C, settings: Settings, metrics: Metrics) -> Self {
+        let (inspector, questions) = Inspector::new();
         Self {
+            inspector,
+            questions,
             handler,
             source,
             strategy,
@@ -55,6 +64,11 @@ impl<H: Handler, S: Source, C: CommitStrategy> Worker<H, S, C> {
     /// What the worker says of itself from now on.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    /// Asks the worker, once it runs, what it is doing and what it waits for.
+    pub fn inspector(&self) -> Inspector {
+        self.inspector.clone()
     }
 
     /// Processes messages until `stop` completes; then finishes what is in flight within [`Settings::drain`], commits
@@ -71,6 +85,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> Worker<H, S, C> {
                 false => LaneScope::Group,
             },
             can_park: self.strategy.can_park(),
+            failing: Failing::default(),
             settings: self.settings,
         };
         let mut run = RunLoop {
@@ -94,6 +109,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> Worker<H, S, C> {
             in_flight: 0,
             metrics: self.metrics,
             status: self.status,
+            questions: self.questions,
             guide: Arc::new(guide),
         };
         let mut stop = std::pin::pin!(stop.fuse());
@@ -114,6 +130,7 @@ pub(crate) struct RunLoop<H: Handler, S, C> {
     pub(crate) strategy: Arc<C>,
     pub(crate) metrics: Metrics,
     pub(crate) status: StatusBoard,
+    pub(crate) questions: mpsc::Receiver<oneshot::Sender<Report>>,
     pub(crate) phase: Phase,
     pub(crate) stopping: bool,
     pub(crate) assignments: Assignments,
@@ -121,7 +138,7 @@ pub(crate) struct RunLoop<H: Handler, S, C> {
     pub(crate) steps: VecDeque<Step<H::Payload>>,
     pub(crate) taking: Option<BoxFuture<'static, Taken<H::Payload>>>,
     pub(crate) lanes: Lanes<Message<H::Payload>>,
-    pub(crate) journeys: FuturesUnordered<BoxFuture<'static, Box<Journey<H::Payload>>>>,
+    pub(crate) journeys: FuturesUnordered<BoxFuture<'static, Journey<H::Payload>>>,
     pub(crate) brake: Brake,
     /// Keys that wait in the store, and pages of them being read.
     pub(crate) parking: Parking,
@@ -144,7 +161,7 @@ enum Turn<P> {
     Stop,
     Source(SourceEvent),
     Taken(Taken<P>),
-    Ended(Box<Journey<P>>),
+    Ended(Journey<P>),
     Committed(Committed),
     CommitAgain,
     ParkedDue,
@@ -154,6 +171,7 @@ enum Turn<P> {
     RevocationOver,
     OffsetsDue,
     FencedTooLong,
+    Asked(oneshot::Sender<Report>),
 }
 
 impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
@@ -183,6 +201,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             () = at(revocation_over) => Turn::RevocationOver,
             () = at(self.offsets_due) => Turn::OffsetsDue,
             () = at(fenced_until) => Turn::FencedTooLong,
+            Some(answer) = self.questions.recv() => Turn::Asked(answer),
         }
     }
 
@@ -205,7 +224,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Turn::Source(SourceEvent::Unavailable { reason }) => self.status.broker(reason),
             Turn::Source(SourceEvent::Closed(result)) => return Some(result),
             Turn::Taken(taken) => self.taken(taken),
-            Turn::Ended(journey) => self.ended(*journey),
+            Turn::Ended(journey) => self.ended(journey),
             Turn::Committed(committed) => self.committed(committed),
             Turn::CommitAgain => self.commit_again(),
             Turn::ParkedDue => self.load_due(),
@@ -213,6 +232,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Turn::Probe => self.brake.half_open(),
             Turn::HandedOver | Turn::RevocationOver => self.answer_revocation(),
             Turn::OffsetsDue => self.commit_offsets(),
+            // Whoever asked may have gone.
+            Turn::Asked(answer) => answer.send(self.report()).map_or((), drop),
             Turn::FencedTooLong => return Some(Err(self.fenced_for_good())),
         }
         None
@@ -261,7 +282,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             }
             let mut ended = false;
             while let Some(Some(journey)) = self.journeys.next().now_or_never() {
-                self.ended(*journey);
+                self.ended(journey);
                 ended = true;
             }
             if !ended {
@@ -283,6 +304,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         };
         let metrics = metrics.clone();
         self.brake.started(lane);
+        self.lanes.went_out(lane, message.place);
         let journey = self.guide.clone().journey(message, lane, metrics);
         self.journeys.push(journey.boxed());
     }
@@ -292,19 +314,26 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         match journey {
             Journey::Done(handled) => {
                 if let Some(lane) = handled.trail.lane {
+                    self.guide.failing.ended(lane);
                     self.brake.ended(lane, Outcome::Answered);
                 }
-                self.ready(handled);
-            }
-            Journey::Failed(failed) if self.assignments.holds(failed.message.place) => {
-                self.failed(failed);
+                self.ready(*handled);
             }
             Journey::Failed(failed) => {
-                self.brake.ended(failed.lane, Outcome::Failed);
-                self.lanes.finish(failed.lane, None);
-                self.let_message_go(&failed.message);
+                self.guide.failing.ended(failed.lane);
+                self.failed_or_left(*failed);
             }
         }
+    }
+
+    /// A failure is this worker's to decide on as long as the partition is.
+    fn failed_or_left(&mut self, failed: Failed<H::Payload>) {
+        if self.assignments.holds(failed.message.place) {
+            return self.failed(failed);
+        }
+        self.brake.ended(failed.lane, Outcome::Failed);
+        self.lanes.finish(failed.lane, None);
+        self.let_message_go(&failed.message);
     }
 
     /// What a failure means: wait for what is down, park the message, or give it up.

@@ -11,8 +11,8 @@ use longshore_testkit::memory::{
     Echo, MemoryGroup, MemoryLog, MemoryPublisher, MemorySource, MemoryStore, Note, SourceControl,
 };
 use longshore_worker::{
-    Clock, Context, Failure, Handler, Metrics, Park, Settings, SourceError, Status, Store,
-    StoreStrategy, Worker, sql,
+    Clock, Context, Failure, Handler, Inspector, Metrics, Park, Retention, Settings, SourceError,
+    Status, Store, StoreStrategy, Worker, sql,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::{oneshot, watch};
@@ -125,6 +125,7 @@ impl Handler for Silent {
 pub(crate) struct Running {
     pub(crate) control: SourceControl,
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) inspector: Inspector,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), SourceError>>,
 }
@@ -195,6 +196,7 @@ impl Bench {
             Arc::new(self.store.clone()),
             self.publisher.clone(),
             settings.clock.clone(),
+            Retention::default(),
         );
         let metrics = Metrics::register(&mut Registry::default(), GROUP);
         let handler = Script(self.calls.clone(), self.store.clone());
@@ -203,6 +205,7 @@ impl Bench {
         Running {
             control,
             status: worker.status(),
+            inspector: worker.inspector(),
             stop: Some(stop),
             task: tokio::spawn(worker.run(async {
                 // A dropped sender is a stop as well.

@@ -12,3 +12,4 @@ mod parking;
 mod crashes;
 mod plain;
 mod rebalances;
+mod reports;

@@ -137,7 +137,7 @@ pub struct Commit<'a> {
 /// How many rows a store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreCounts {
-    /// Messages that the inbox remembers.
+    /// Messages that the inbox remembers. An estimate where there are many: an exact count would read all of them.
     pub inbox: u64,
     /// Records that wait to be published.
     pub outbox: u64,

@@ -33,7 +33,8 @@ impl ErrorKind {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The kind of that name.
+    pub fn parse(text: &str) -> Option<Self> {
         [Self::Transient, Self::Permanent, Self::Undecodable]
             .into_iter()
             .find(|kind| kind.as_str() == text)

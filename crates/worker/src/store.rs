@@ -139,7 +139,7 @@ pub struct Commit<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreCounts {
-    /// Messages that the inbox remembers.
+    /// Messages that the inbox remembers. An estimate where there are many: an exact count would read all of them.
     pub inbox: u64,
     /// Records that wait to be published.
     pub outbox: u64,

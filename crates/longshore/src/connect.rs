@@ -60,7 +60,7 @@ impl<H: Handler> WorkerBuilder<H> {
                     Arc::new(store.clone()),
                     publisher,
                     settings.clock.clone(),
-                    Retention::default(),
+                    args.retention(),
                 );
                 AnyWorker::Store(Worker::new(handler, source, strategy, settings, metrics))
             }

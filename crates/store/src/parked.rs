@@ -55,8 +55,8 @@ impl SqlStore {
     ) -> Result<Vec<ParkedHead>, StoreError> {
         let ours = OfPartitions::new(partitions, 1);
         let text = format!(
-            "select {HEAD_COLUMNS}, total from \
-                 (select lane_hash as hash, min(sequence) as lowest, count(*) as total from parked \
+            "select {HEAD_COLUMNS}, total, latest from \
+                 (select lane_hash as hash, min(sequence) as lowest, count(*) as total, max(sequence) as latest from parked \
                   where {ours} group by lane_hash) as lanes \
              join parked on lane_hash = hash and sequence = lowest \
              where {ours} order by due_at, sequence limit $1"

@@ -19,7 +19,7 @@ pub(super) const COLUMNS: &str = "lane, source_topic, source_partition, source_o
 /// How many [`COLUMNS`] there are.
 pub(super) const COUNT: usize = 24;
 
-/// What [`parked_head`] reads, but for the number of rows, which follows: the first of [`COLUMNS`].
+/// What [`parked_head`] reads, but for the number of rows and the last sequence, which follow: the first of [`COLUMNS`].
 pub(super) const HEAD_COLUMNS: &str = "lane, source_topic, source_partition, source_offset, topic, partition, \
      record_offset, held, attempts, due_at, failure_kind, failure_type, failure_message, first_failed_at, last_failed_at";
 
@@ -87,6 +87,7 @@ pub(super) fn parked_head(row: &AnyRow) -> Result<ParkedHead, Unreadable> {
         due_at: time_at(row, 9)?,
         failure: failure(row)?,
         rows: number_at(row, 15)?,
+        last: row.try_get(16)?,
     })
 }
 

@@ -101,6 +101,7 @@ pub(crate) async fn a_parked_row_survives_whole(store: &impl Store) {
         ..row("x", position(7, 4))
     };
 
+    let bare_sequence = bare.sequence;
     park(store, &[full.clone(), bare.clone()]).await;
 
     let read = store.parked(&every_byte, &[orders(7)], 10).await;
@@ -114,6 +115,7 @@ pub(crate) async fn a_parked_row_survives_whole(store: &impl Store) {
         due_at: at(3),
         failure: full.failure,
         rows: 2,
+        last: bare_sequence,
     };
     assert_eq!(heads(store, &[7], 10).await, [head]);
 }

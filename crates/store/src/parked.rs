@@ -27,6 +27,9 @@ static TAKE_OUT: LazyLock<BySize> = LazyLock::new(|| {
     })
 });
 
+/// Rows of one statement: a row has so many columns that more of them would cost SQLite more (see [`BySize`]).
+const INSERTED: usize = 16;
+
 /// A row that is there already belongs to a message whose inbox row was pruned while it was parked, and which the log
 /// then gave again.
 static INSERT: LazyLock<BySize> = LazyLock::new(|| {
@@ -129,7 +132,7 @@ pub(crate) async fn insert(
     connection: &mut AnyConnection,
     rows: &[&ParkedRow],
 ) -> Result<(), Failed> {
-    for (text, chunk) in INSERT.split(rows) {
+    for (text, chunk) in rows.chunks(INSERTED).flat_map(|rows| INSERT.split(rows)) {
         let query = chunk
             .iter()
             .fold(sqlx::query(text), |query, row| bind_row(query, row));

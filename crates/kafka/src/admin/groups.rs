@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_event::{NextOffset, TopicPartition};
+use rdkafka::types::RDKafkaErrorCode::{NonEmptyGroup, RebalanceInProgress, UnknownMemberId};
 
-use super::{Admin, REQUEST, offsets};
+use super::{Admin, REQUEST, code_of, offsets};
 use crate::KafkaError;
 use crate::native::admin::{DescribedGroup, DescribedMember, OffsetAt};
 use crate::native::{Client, ClientError};
@@ -94,6 +95,40 @@ impl Admin {
         described.await?.ok_or_else(|| KafkaError::UnknownGroup {
             group: group.to_owned(),
             brokers: self.brokers.to_string(),
+        })
+    }
+
+    /// Commits offsets in the name of a group that has no members, such as to read records again or to pass some over.
+    /// Other partitions keep what they have.
+    ///
+    /// # Errors
+    /// [`KafkaError::ActiveGroup`], [`KafkaError::NoAnswer`], [`KafkaError::Refused`] for the first partition that is
+    /// refused; others may have been changed then.
+    pub async fn commit_offsets(
+        &self,
+        group: &str,
+        offsets: &[(TopicPartition, NextOffset)],
+    ) -> Result<(), KafkaError> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let name = group.to_owned();
+        let offsets = offsets.to_vec();
+        let action = format!("commit offsets for consumer group {group}");
+        let altered = self.run(action, move |client| {
+            let lines = client.alter_offsets(&name, &offsets, REQUEST)?;
+            lines
+                .into_iter()
+                .find_map(|line| line.error)
+                .map_or(Ok(()), Err)
+        });
+        altered.await.map_err(|error| match code_of(&error) {
+            Some(NonEmptyGroup | UnknownMemberId | RebalanceInProgress) => {
+                KafkaError::ActiveGroup {
+                    group: group.to_owned(),
+                }
+            }
+            _ => error,
         })
     }
 }

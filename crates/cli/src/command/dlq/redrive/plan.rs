@@ -4,18 +4,16 @@ use std::collections::{BTreeSet, HashMap};
 
 use anyhow::bail;
 use bytes::Bytes;
-use longshore_event::{
-    AnyDeadLetter, MAX_ORIGINAL_VALUE_BYTES, OutgoingRecord, Position, Record, Redrive,
-    RedriveAction, TopicPartition, attribute,
-};
+use longshore_event::{AnyDeadLetter, MAX_ORIGINAL_VALUE_BYTES, Record};
 use serde_json::json;
 
-use super::super::Place;
-use super::super::letters::{Letters, place};
-use super::super::selection::error_text;
-use super::super::settled::{Settled, owner};
-use super::super::stats::shortened;
 use super::Job;
+use super::letter::{Verdict, edited, judge};
+use crate::command::dlq::Place;
+use crate::command::dlq::letters::{Letters, place};
+use crate::command::dlq::selection::error_text;
+use crate::command::dlq::settled::Settled;
+use crate::command::dlq::stats::shortened;
 use crate::output::note;
 use crate::table::Table;
 
@@ -49,16 +47,6 @@ struct Skipped {
     settled: u64,
     exhausted: u64,
     unknown: u64,
-}
-
-/// What becomes of one record of the dead-letter topic.
-enum Verdict {
-    NotMeant,
-    Settled,
-    Exhausted,
-    /// It does not say where it came from in a way that a worker would believe.
-    Unknown,
-    Goes,
 }
 
 impl Plan {
@@ -224,81 +212,4 @@ impl Plan {
             note("More are left for another time (--limit).");
         }
     }
-}
-
-fn judge(
-    job: &Job<'_>,
-    settled: &Settled,
-    record: &Record,
-    letter: Option<&AnyDeadLetter>,
-) -> Verdict {
-    let until = job.until.get(&record.partition.partition).copied();
-    if record.offset.0 >= until.unwrap_or(0) || !job.selection.holds(record, letter) {
-        return Verdict::NotMeant;
-    }
-    let Some(letter) = letter else {
-        return Verdict::Unknown;
-    };
-    // A letter of ours belongs to its group; one of another system is for whom the user says.
-    if owner(letter).is_some_and(|owner| owner != job.group) {
-        return Verdict::NotMeant;
-    }
-    if settled.has(place(record), &job.group) {
-        return Verdict::Settled;
-    }
-    if letter.redrive_count >= job.max_redrives {
-        return Verdict::Exhausted;
-    }
-    match outgoing(job, record, letter, None) {
-        Some(_) => Verdict::Goes,
-        None => Verdict::Unknown,
-    }
-}
-
-/// The edited value, if it differs, checked against its topic's schema.
-pub(super) async fn edited(
-    job: &Job<'_>,
-    record: &Record,
-    letter: &AnyDeadLetter,
-) -> Result<Option<Bytes>, String> {
-    let new = job.edits.apply(record.value.as_ref()).await?;
-    if let Some(new) = &new {
-        job.schemas.check(&letter.topic, new)?;
-    }
-    Ok(new)
-}
-
-/// The record to send; `None` if no worker would believe it.
-pub(super) fn outgoing(
-    job: &Job<'_>,
-    record: &Record,
-    letter: &AnyDeadLetter,
-    edited: Option<Bytes>,
-) -> Option<OutgoingRecord> {
-    let known = letter.origin();
-    let is_known = known.is_some();
-    // Where the dialect does not tell, the letter's own place in the stead of the origin's keeps it apart from others.
-    let origin = known.unwrap_or_else(|| Position {
-        partition: TopicPartition::new(letter.topic.as_str(), record.partition.partition),
-        offset: record.offset,
-    });
-    let redrive = Redrive {
-        origin,
-        count: letter.redrive_count.saturating_add(1),
-        action: job.action,
-        run: job.id.clone(),
-        of: Some(record.position()),
-    };
-    let mut outgoing = match edited {
-        Some(value) if job.action == RedriveAction::Handle => {
-            redrive.edited_record(&job.group, record, value)
-        }
-        _ => redrive.record(&job.group, record),
-    };
-    if !is_known && outgoing.headers.get(attribute::ID).is_none() {
-        // Otherwise its identity would be a place in its topic where another message stands.
-        let id = record.position().to_string();
-        outgoing.headers.push_str(attribute::ID, &id);
-    }
-    (Redrive::read(&outgoing.headers) == Some(redrive)).then_some(outgoing)
 }

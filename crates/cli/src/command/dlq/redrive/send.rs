@@ -12,10 +12,11 @@ use longshore_kafka::KafkaPublisher;
 use longshore_worker::Publisher;
 use serde_json::json;
 
-use super::super::audit::{Entry, Phase};
-use super::super::letters::{Letters, place};
 use super::Job;
-use super::plan::{Plan, edited, outgoing};
+use super::letter::{edited, outgoing};
+use super::plan::Plan;
+use crate::command::dlq::audit::{Entry, Phase};
+use crate::command::dlq::letters::{Letters, place};
 use crate::output::note;
 
 /// Records in one batch: what is at stake when the run is stopped.

@@ -25,10 +25,10 @@ pub(crate) enum Command {
     Produce(produce::ProduceArguments),
     /// Show the records of topics
     Tail(tail::TailArguments),
-    /// Look into dead-letter topics
+    /// Look into dead-letter topics, and take dead letters back
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
-    /// Look into consumer groups
+    /// Look into consumer groups, and move them
     #[command(subcommand)]
     Groups(groups::GroupsCommand),
     /// Ask workers what they wait for: which offset, which key, since when, why, and when it is tried next

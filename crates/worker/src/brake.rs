@@ -76,10 +76,12 @@ impl Brake {
         }
     }
 
-    /// A message came to an end.
-    pub(crate) fn ended(&mut self, lane: LaneId, outcome: Outcome) {
+    /// A message came to an end. Only one that is `fresh` counts among the recent ones: what was parked and fails again
+    /// is known to fail, and says nothing about the others.
+    pub(crate) fn ended(&mut self, lane: LaneId, outcome: Outcome, fresh: bool) {
         match &self.state {
-            State::Closed => self.look_back(outcome),
+            State::Closed if fresh => self.look_back(outcome),
+            State::Closed => {}
             // Started before it opened: says nothing about now.
             State::Open { .. } => {}
             State::HalfOpen { probe, probes } if *probe == Some(lane) => match outcome {
@@ -176,7 +178,7 @@ mod tests {
 
     fn end(brake: &mut Brake, outcomes: &[Outcome]) {
         for outcome in outcomes {
-            brake.ended(LaneId::for_test(0), *outcome);
+            brake.ended(LaneId::for_test(0), *outcome, true);
         }
     }
 
@@ -193,6 +195,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_parked_and_fails_again_does_not_open_it() {
+        let mut brake = brake();
+        for _ in 0..100 {
+            brake.ended(LaneId::for_test(0), Outcome::Failed, false);
+        }
+        assert!(brake.permits());
+    }
+
+    #[test]
     fn one_probe_at_a_time_decides() {
         let mut brake = brake();
         end(&mut brake, &[Outcome::Failed; 6]);
@@ -202,14 +213,14 @@ mod tests {
         brake.started(LaneId::for_test(7));
         assert!(!brake.permits(), "a second one must wait for the first");
 
-        brake.ended(LaneId::for_test(3), Outcome::Answered);
+        brake.ended(LaneId::for_test(3), Outcome::Answered, true);
         assert!(!brake.permits(), "a straggler is no probe");
-        brake.ended(LaneId::for_test(7), Outcome::Failed);
+        brake.ended(LaneId::for_test(7), Outcome::Failed, true);
         assert!(brake.probes_at().expect("open again") > first);
 
         brake.half_open();
         brake.started(LaneId::for_test(7));
-        brake.ended(LaneId::for_test(7), Outcome::Answered);
+        brake.ended(LaneId::for_test(7), Outcome::Answered, true);
         assert!(brake.permits() && !brake.is_engaged());
     }
 }

@@ -315,7 +315,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Journey::Done(handled) => {
                 if let Some(lane) = handled.trail.lane {
                     self.guide.failing.ended(lane);
-                    self.brake.ended(lane, Outcome::Answered);
+                    let fresh = handled.trail.arrival.is_from_source();
+                    self.brake.ended(lane, Outcome::Answered, fresh);
                 }
                 self.ready(*handled);
             }
@@ -331,7 +332,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         if self.assignments.holds(failed.message.place) {
             return self.failed(failed);
         }
-        self.brake.ended(failed.lane, Outcome::Failed);
+        let fresh = failed.message.arrival.is_from_source();
+        self.brake.ended(failed.lane, Outcome::Failed, fresh);
         self.lanes.finish(failed.lane, None);
         self.let_message_go(&failed.message);
     }
@@ -343,11 +345,12 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             failure,
             lane,
         } = failed;
+        let fresh = message.arrival.is_from_source();
         if failure.kind() != ErrorKind::Transient {
-            self.brake.ended(lane, Outcome::Answered);
+            self.brake.ended(lane, Outcome::Answered, fresh);
             return self.bury(message, &failure, lane);
         }
-        self.brake.ended(lane, Outcome::Failed);
+        self.brake.ended(lane, Outcome::Failed, fresh);
         if self.brake.is_engaged() {
             return self.wait_for_brake(message, lane);
         }

@@ -8,6 +8,7 @@
 //! | `order_flow` | that orders reach their end, once, in order, under one correlation id |
 //! | `duplicates` | that a message that comes again has no second effect |
 //! | `dead_letters` | that what is no event, or fails for good, is set aside as the bytes it was |
+//! | `redrive` | that dead letters come back once, and that what is parked waits through a kill |
 //! | `outages` | that a broker, a database or a topic that is away for a while costs and doubles nothing |
 //! | `crashes` | the same of workers killed with -9 |
 //! | `lifecycle` | how a worker starts and stops |

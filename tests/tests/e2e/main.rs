@@ -7,4 +7,5 @@ mod duplicates;
 mod lifecycle;
 mod order_flow;
 mod outages;
+mod redrive;
 mod support;

@@ -9,7 +9,7 @@ use longshore_kafka::NewTopic;
 use longshore_testkit::broker::TestBroker;
 use longshore_testkit::history::Summary;
 use longshore_testkit::wait::eventually;
-use longshore_topics::TopicSpec;
+use longshore_topics::{TopicSpec, desired_topics};
 use tempfile::TempDir;
 
 use super::client::{self, Sent};
@@ -69,6 +69,7 @@ impl System {
             brokers: self.broker.bootstrap().to_owned(),
             store: self.store(kind),
             instance: None,
+            flags: Vec::new(),
             output: self.directory.path().join(format!("{}.log", kind.name())),
         }
     }
@@ -190,9 +191,8 @@ pub(crate) async fn all_delivered_once(
 fn declared_topics() -> Vec<NewTopic> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topics");
     let specs = TopicSpec::load_dir(directory).expect("valid topics");
-    specs
-        .iter()
-        .flat_map(TopicSpec::topics)
+    desired_topics(&specs)
+        .into_iter()
         .map(|topic| NewTopic {
             name: topic.name,
             partitions: topic.partitions,

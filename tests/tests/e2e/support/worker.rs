@@ -46,6 +46,8 @@ pub(crate) struct Launch {
     /// The `group.instance.id`, if it has one: a worker that was killed then has its partitions back as soon as it is
     /// started again, and a test need not wait for its session to time out.
     pub(crate) instance: Option<String>,
+    /// More flags.
+    pub(crate) flags: Vec<&'static str>,
     /// Where its output goes.
     pub(crate) output: PathBuf,
 }
@@ -63,6 +65,12 @@ impl Launch {
     pub(crate) fn instance(mut self, number: usize) -> Self {
         self.instance = Some(format!("{}-{number}", self.kind.name()));
         self.output.set_extension(format!("{number}.log"));
+        self
+    }
+
+    /// The same, with these flags as well.
+    pub(crate) fn flags(mut self, flags: &[&'static str]) -> Self {
+        self.flags.extend(flags);
         self
     }
 
@@ -84,6 +92,7 @@ impl Launch {
             .args(["--brokers", &self.brokers, "--group", self.kind.name()])
             .args(["--store", &self.store, "--admin-listen", &admin])
             .args(["--kafka", "session.timeout.ms=6000"])
+            .args(&self.flags)
             .stdout(output.try_clone().expect("an output file"))
             .stderr(output);
         if let Some(instance) = &self.instance {

@@ -1,21 +1,43 @@
-//! What one message causes: statements, follow-on records, or its dead letter. Plain data, until it is committed.
+//! What one message causes: statements, follow-on records, timers, its place among the parked, or its dead letter.
+//! Plain data, until it is committed.
 
 use std::borrow::Cow;
 
 use longshore_event::{Identity, OutgoingRecord, Position, TopicPartition};
 use uuid::Uuid;
 
-/// A message that has been handled, with all it causes: what one transaction makes true, whole or not at all.
+use crate::{ParkedRow, TimerChange};
+
+/// A message that has come to an end, with all it causes: what one transaction makes true, whole or not at all.
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// What the inbox remembers it by.
     pub identity: Identity,
-    /// Where it stands in the log.
+    /// Where it stands in the log it was read from.
     pub position: Position,
+    /// How the commit makes sure that it takes effect once.
+    pub claim: Claim,
     /// Statements of the handler, in order.
     pub writes: Vec<Statement>,
     /// Follow-on events in order, or the dead letter.
     pub outbox: Vec<OutboxRow>,
+    /// Timers set and cancelled, in order.
+    pub timers: Vec<TimerChange>,
+    /// Set if it is parked (again) instead of being done.
+    pub parked: Option<Box<ParkedRow>>,
+    /// A dead message that keeps its key parked, which this one, its redrive, frees.
+    pub releases: Option<Position>,
+}
+
+/// How a commit makes sure that a message takes effect once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It comes from the log: it is not in the inbox yet, and is afterwards.
+    Inbox,
+    /// As `Inbox`, and it may come again by a redrive: its inbox row is kept for longer.
+    Redrivable,
+    /// It was parked: its row is there, and is taken out, or replaced by [`Finished::parked`].
+    Parked,
 }
 
 /// A record that is to be sent once its message is committed.

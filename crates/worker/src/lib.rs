@@ -7,13 +7,19 @@
 //! `watermark` frees its offset.
 
 mod handler;
-pub use handler::{Context, Handler};
+pub use handler::{Context, Handler, PendingTimer, SetTimer};
 
 mod failure;
 pub use failure::{Failure, FailureExt};
 
 mod effects;
-pub use effects::{Finished, OutboxRow, Statement, Value, sql};
+pub use effects::{Claim, Finished, OutboxRow, Statement, Value, sql};
+
+mod timer;
+pub use timer::{Due, Timer, TimerChange, TimerName};
+
+mod parked;
+pub use parked::{ParkedFailure, ParkedHead, ParkedRow, ParkedState};
 
 mod source;
 pub use source::{Source, SourceError, SourceEvent};
@@ -25,26 +31,38 @@ mod strategy;
 pub use strategy::{CommitError, CommitStrategy, Refused};
 
 mod store;
-pub use store::{Store, StoreError};
+pub use store::{Commit, Fence, Store, StoreCounts, StoreError};
 
 mod settings;
-pub use settings::{Clock, Retry, Settings};
+pub use settings::{Brake, Clock, OnDead, Park, Retry, Settings};
 
 mod status;
 pub use status::Status;
+
+mod report;
+pub use report::{
+    BrakeReport, BrakeState, Inspector, OldestReport, OldestState, ParkedReport, PartitionReport,
+    Report,
+};
 
 mod metrics;
 pub use metrics::Metrics;
 
 mod assignments;
 mod backoff;
+mod brake;
 mod committer;
+mod ending;
 mod intake;
 mod journey;
 mod lanes;
+mod message;
+mod parking;
 mod pending;
 mod watermark;
 
+mod drain;
+mod explain;
 mod rebalance;
 mod run_loop;
 pub use run_loop::Worker;
@@ -53,5 +71,9 @@ mod plain;
 pub use plain::PlainStrategy;
 
 mod relay;
+
+mod pruning;
+pub use pruning::Retention;
+
 mod store_strategy;
 pub use store_strategy::StoreStrategy;

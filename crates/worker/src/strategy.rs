@@ -4,14 +4,15 @@ use std::error::Error;
 
 use longshore_event::{Identity, TopicPartition};
 
-use crate::Finished;
+use crate::{Finished, ParkedHead, ParkedRow};
 
 /// Commits the effects of finished messages.
 ///
 /// # Contract
 /// - `commit` makes the whole batch true or nothing of it. It returns when the effects are durable; follow-on records
 ///   may still be on their way, but can no longer be lost.
-/// - The run loop calls `commit` for one batch at a time, with at most one message of a key in a batch.
+/// - The run loop calls `commit` for one batch at a time. Messages of one key stand in it in their order, and all of
+///   them but the first are only parked.
 /// - What a dropped future leaves behind: all of its batch or nothing.
 pub trait CommitStrategy: Send + Sync + 'static {
     /// Takes over partitions: returns when what an earlier owner committed but did not publish is published. Nothing
@@ -39,6 +40,44 @@ pub trait CommitStrategy: Send + Sync + 'static {
     /// [`Refused`] gives the batch back, with what to do about it.
     fn commit(&self, batch: Vec<Finished>) -> impl Future<Output = Result<(), Refused>> + Send;
 
+    /// Whether a batch must be a completed prefix: every message below one of the batch, in its partition, is finished
+    /// or in the batch.
+    fn in_log_order(&self) -> bool {
+        false
+    }
+
+    /// Whether messages can be parked. Without it a message that used up its immediate retries is dead.
+    fn can_park(&self) -> bool {
+        false
+    }
+
+    /// The first message of each parked lane of these partitions, the earliest due first; at most `limit` lanes.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`]; the run loop tries again.
+    fn parked_heads(
+        &self,
+        partitions: &[TopicPartition],
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<ParkedHead>, CommitError>> + Send {
+        let _ = (partitions, limit);
+        async { Ok(Vec::new()) }
+    }
+
+    /// The first messages of a parked lane that are of these partitions, in order; at most `limit`.
+    ///
+    /// # Errors
+    /// [`CommitError::Unavailable`]; the run loop tries again.
+    fn parked(
+        &self,
+        lane: &[u8],
+        partitions: &[TopicPartition],
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<ParkedRow>, CommitError>> + Send {
+        let _ = (lane, partitions, limit);
+        async { Ok(Vec::new()) }
+    }
+
     /// Lets partitions go: returns when what was committed of them is published. The run loop bounds the wait; what is
     /// left over then is published by the next owner.
     fn hand_over(&self, partitions: &[TopicPartition]) -> impl Future<Output = ()> + Send;
@@ -62,6 +101,9 @@ pub enum CommitError {
     /// A message of the batch has taken effect before. Commit them one by one; skip a single one.
     #[error("a message of the batch has taken effect before")]
     Duplicate,
+    /// This process no longer owns a partition of the batch. Commit them one by one; leave a single one to its new owner.
+    #[error("a partition of the batch is no longer this process's")]
+    Fenced(#[source] Box<dyn Error + Send + Sync>),
     /// A message of the batch cannot be committed, ever. Commit them one by one; dead-letter a single one.
     #[error("the effects cannot be committed")]
     Rejected(#[source] Box<dyn Error + Send + Sync>),

@@ -1,15 +1,22 @@
-//! A database in memory: an inbox, an outbox, and the statements that were committed, with faults on demand.
+//! A database in memory: inbox, outbox, timers, parked messages, and the statements that were committed, with faults on
+//! demand.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod tables;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use longshore_event::{Identity, TopicPartition};
-use longshore_worker::{Finished, OutboxRow, Statement, Store, StoreError};
+use longshore_worker::{
+    Commit, Due, Fence, Finished, OutboxRow, ParkedHead, ParkedRow, Statement, Store, StoreCounts,
+    StoreError, Timer,
+};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::lock;
+use tables::Tables;
 
 /// A [`Store`] in memory. Clones share the tables and the faults; dropping a worker leaves both.
 ///
@@ -19,14 +26,6 @@ pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
     faults: Arc<Mutex<Faults>>,
     changed: watch::Sender<()>,
-}
-
-#[derive(Debug, Default)]
-struct Tables {
-    inbox: HashSet<Identity>,
-    outbox: BTreeMap<(i64, Uuid), OutboxRow>,
-    sequences: HashMap<Uuid, i64>,
-    commits: Vec<Vec<Finished>>,
 }
 
 #[derive(Debug, Default)]
@@ -97,7 +96,7 @@ impl MemoryStore {
 
     /// Whether the message is in the inbox.
     pub fn has_seen(&self, message: &Identity) -> bool {
-        lock(&self.tables).inbox.contains(message)
+        lock(&self.tables).has_seen(message)
     }
 
     /// Every batch that was committed, in order.
@@ -124,7 +123,19 @@ impl MemoryStore {
 
     /// What is in the outbox, in ascending sequence.
     pub fn outbox_rows(&self) -> Vec<OutboxRow> {
-        lock(&self.tables).outbox.values().cloned().collect()
+        lock(&self.tables).outbox().cloned().collect()
+    }
+
+    /// The timers that wait, in the order in which they are due.
+    pub fn timers(&self) -> Vec<Timer> {
+        let mut timers: Vec<Timer> = lock(&self.tables).timers().cloned().collect();
+        timers.sort_by_key(|timer| (timer.due_at, timer.row.sequence));
+        timers
+    }
+
+    /// The messages that are parked, in the order in which they were.
+    pub fn parked_rows(&self) -> Vec<ParkedRow> {
+        lock(&self.tables).parked().into_iter().cloned().collect()
     }
 
     /// Waits until `condition` holds; it is asked again after each change. Bound it with [`tokio::time::timeout`].
@@ -164,21 +175,23 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
+    async fn take_over(&self, partitions: &[TopicPartition]) -> Result<Vec<Fence>, StoreError> {
+        self.call().await?;
+        Ok(lock(&self.tables).take_over(partitions))
+    }
+
     async fn seen(&self, messages: &[&Identity]) -> Result<Vec<bool>, StoreError> {
         self.call().await?;
         let tables = lock(&self.tables);
-        Ok(messages
-            .iter()
-            .map(|message| tables.inbox.contains(*message))
-            .collect())
+        Ok(messages.iter().map(|id| tables.has_seen(id)).collect())
     }
 
-    async fn commit(&self, batch: &[Finished]) -> Result<(), StoreError> {
+    async fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
         self.call().await?;
-        if self.rejects(batch) {
+        if self.rejects(commit.messages) {
             return Err(StoreError::Rejected("a fault of the test".into()));
         }
-        lock(&self.tables).commit(batch)?;
+        lock(&self.tables).commit(commit)?;
         self.changed.send_replace(());
         if lock(&self.faults).loses_answer() {
             return Err(unavailable());
@@ -194,13 +207,23 @@ impl Store for MemoryStore {
     ) -> Result<Vec<OutboxRow>, StoreError> {
         self.call().await?;
         let tables = lock(&self.tables);
-        let rows = tables.outbox.values();
-        Ok(rows
+        Ok(tables
+            .outbox()
             .filter(|row| after.is_none_or(|after| row.sequence > after))
             .filter(|row| partitions.is_none_or(|partitions| partitions.contains(&row.source)))
             .take(limit)
             .cloned()
             .collect())
+    }
+
+    async fn claim_due(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Due, StoreError> {
+        self.call().await?;
+        Ok(lock(&self.tables).claim_due(now, until, limit))
     }
 
     async fn published(&self, rows: &[Uuid]) -> Result<(), StoreError> {
@@ -210,36 +233,57 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn parked_heads(
+        &self,
+        partitions: &[TopicPartition],
+        limit: usize,
+    ) -> Result<Vec<ParkedHead>, StoreError> {
+        self.call().await?;
+        let mut heads = lock(&self.tables).parked_heads(partitions);
+        heads.truncate(limit);
+        Ok(heads)
+    }
+
+    async fn parked(
+        &self,
+        lane: &[u8],
+        partitions: &[TopicPartition],
+        limit: usize,
+    ) -> Result<Vec<ParkedRow>, StoreError> {
+        self.call().await?;
+        let tables = lock(&self.tables);
+        Ok(tables
+            .parked()
+            .into_iter()
+            .filter(|row| row.lane == lane && partitions.contains(&row.position.partition))
+            .take(limit)
+            .cloned()
+            .collect())
+    }
+
+    async fn prune(
+        &self,
+        before: Timestamp,
+        redrivable_before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.call().await?;
+        Ok(lock(&self.tables).prune(before, redrivable_before, limit))
+    }
+
+    async fn counts(&self) -> Result<StoreCounts, StoreError> {
+        self.call().await?;
+        let tables = lock(&self.tables);
+        Ok(StoreCounts {
+            inbox: tables.inbox_rows() as u64,
+            outbox: tables.outbox().count() as u64,
+            timers: tables.timers().count() as u64,
+            parked: tables.parked().len() as u64,
+        })
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.call().await
-    }
-}
-
-impl Tables {
-    fn commit(&mut self, batch: &[Finished]) -> Result<(), StoreError> {
-        let mut identities = HashSet::new();
-        for message in batch {
-            if self.inbox.contains(&message.identity) || !identities.insert(&message.identity) {
-                return Err(StoreError::Duplicate);
-            }
-        }
-        for message in batch {
-            self.inbox.insert(message.identity.clone());
-            for row in &message.outbox {
-                self.sequences.insert(row.id, row.sequence);
-                self.outbox.insert((row.sequence, row.id), row.clone());
-            }
-        }
-        self.commits.push(batch.to_vec());
-        Ok(())
-    }
-
-    fn published(&mut self, rows: &[Uuid]) {
-        for id in rows {
-            if let Some(sequence) = self.sequences.remove(id) {
-                self.outbox.remove(&(sequence, *id));
-            }
-        }
     }
 }
 

@@ -1,18 +1,18 @@
 //! A bench for one consumer group: log, store and publisher that outlive the workers, and a handler that does what the
 //! note says.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use longshore_event::{Envelope, Identity, Record, TopicPartition};
+use longshore_event::{Envelope, Identity, Record, TopicPartition, redrive_topic};
 use longshore_testkit::memory::{
     Echo, MemoryGroup, MemoryLog, MemoryPublisher, MemorySource, MemoryStore, Note, SourceControl,
 };
 use longshore_worker::{
-    Clock, Context, Failure, Handler, Metrics, Settings, SourceError, Status, Store, StoreStrategy,
-    Worker, sql,
+    Clock, Context, Failure, Handler, Inspector, Metrics, Park, Retention, Settings, SourceError,
+    Status, Store, StoreStrategy, Worker, sql,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::{oneshot, watch};
@@ -29,15 +29,26 @@ pub(crate) struct Bench {
     pub(crate) publisher: MemoryPublisher,
     pub(crate) calls: Calls,
     produced: AtomicUsize,
+    /// One time for all workers of the bench.
+    clock: Clock,
 }
 
 /// What the handler was asked, in order: the note's text at its start, and again with a `.` at its end.
 #[derive(Clone, Default)]
-pub(crate) struct Calls(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Calls(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
 
 impl Calls {
     fn push(&self, call: String) {
         self.0.lock().expect("no panic holds it").push(call);
+    }
+
+    /// The service that `service` needs goes down, or comes back.
+    pub(crate) fn service_down(&self, down: bool) {
+        self.1.store(down, Ordering::Relaxed);
+    }
+
+    fn is_service_down(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
     }
 
     pub(crate) fn all(&self) -> Vec<String> {
@@ -49,8 +60,10 @@ impl Calls {
     }
 }
 
-/// Does what the note says: `slow` takes a second, `flaky` fails twice, `down` always fails, `poison` fails for
-/// good, `ask` asks the store, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects. Whatever it
+/// Does what the note says: `slow` takes a second, `flaky` fails twice, `late` fails until it was parked twice, `down`
+/// always fails, `service` fails while the service is down, `fixable` and `poison` fail for good,
+/// `ask` asks the store, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects,
+/// `later 5` echoes the note in 5 seconds under a name that `cancel` cancels, `nameless` in 10 under none. Whatever it
 /// does, it echoes the note if it succeeds.
 pub(crate) struct Script(pub(crate) Calls, MemoryStore);
 
@@ -68,12 +81,31 @@ impl Handler for Script {
         match note.text.split(' ').next().unwrap_or_default() {
             "slow" => tokio::time::sleep(Duration::from_secs(1)).await,
             "flaky" if context.attempt() <= 2 => Err(std::io::Error::other("not yet"))?,
+            "late" if context.attempt() <= 5 => Err(std::io::Error::other("not yet"))?,
             "down" => Err(std::io::Error::other("always"))?,
+            "service" if self.0.is_service_down() => Err(std::io::Error::other("away"))?,
+            "fixable" => return Err(Failure::permanent("not like this")),
             "poison" => return Err(Failure::permanent("never")),
             "ask" => self.1.ping().await?,
             "panic" => panic!("as asked"),
             "hang" => std::future::pending().await,
             "bad" => context.write(sql("bad write")),
+            "later" => {
+                let seconds = note.text.split(' ').nth(1).and_then(|n| n.parse().ok());
+                let after = Duration::from_secs(seconds.expect("`later` and a number"));
+                context
+                    .publish_after(&Echo::from(note), after)?
+                    .named("reminder");
+                return Ok(());
+            }
+            "nameless" => {
+                context.publish_after(&Echo::from(note), Duration::from_secs(10))?;
+                return Ok(());
+            }
+            "cancel" => {
+                context.cancel("reminder");
+                return Ok(());
+            }
             _ => {}
         }
         context.write(sql("insert into notes values ($1)").bind(note.text.clone()));
@@ -112,6 +144,7 @@ impl Handler for Silent {
 pub(crate) struct Running {
     pub(crate) control: SourceControl,
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) inspector: Inspector,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), SourceError>>,
 }
@@ -153,12 +186,18 @@ impl Bench {
             log,
             calls: Calls::default(),
             produced: AtomicUsize::new(0),
+            clock: Clock::from_tokio(Timestamp::UNIX_EPOCH),
         }
     }
 
     pub(crate) fn settings(&self) -> Settings {
         Settings {
-            clock: Clock::from_tokio(Timestamp::UNIX_EPOCH),
+            clock: self.clock.clone(),
+            park: Park {
+                attempts: 6,
+                first: Duration::from_secs(1),
+                ..Park::default()
+            },
             ..Settings::new(GROUP)
         }
     }
@@ -173,7 +212,12 @@ impl Bench {
     /// A worker without partitions so far.
     pub(crate) fn start_with(&self, settings: Settings, source: MemorySource) -> Running {
         let control = source.control();
-        let strategy = StoreStrategy::new(Arc::new(self.store.clone()), self.publisher.clone());
+        let strategy = StoreStrategy::new(
+            Arc::new(self.store.clone()),
+            self.publisher.clone(),
+            settings.clock.clone(),
+            Retention::default(),
+        );
         let metrics = Metrics::register(&mut Registry::default(), GROUP);
         let handler = Script(self.calls.clone(), self.store.clone());
         let worker = Worker::new(handler, source, strategy, settings, metrics);
@@ -181,6 +225,7 @@ impl Bench {
         Running {
             control,
             status: worker.status(),
+            inspector: worker.inspector(),
             stop: Some(stop),
             task: tokio::spawn(worker.run(async {
                 // A dropped sender is a stop as well.
@@ -189,8 +234,17 @@ impl Bench {
         }
     }
 
+    /// The partitions that the group reads.
     pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
-        self.log.partitions("notes")
+        let mut partitions = self.log.partitions("notes");
+        partitions.extend(self.log.partitions(&redrive_topic(GROUP)));
+        partitions
+    }
+
+    /// The same bench, with a topic for redriven messages.
+    pub(crate) fn with_redrive(self) -> Self {
+        self.log.create_topic(&redrive_topic(GROUP), 1);
+        self
     }
 
     /// Produces notes of one key, with ids that no other note has.
@@ -206,8 +260,13 @@ impl Bench {
 
     /// Waits until the topic holds that many records.
     pub(crate) async fn until(&self, topic: &str, count: usize) {
+        self.until_within(topic, count, SOON).await;
+    }
+
+    /// As [`Bench::until`], with a deadline of its own.
+    pub(crate) async fn until_within(&self, topic: &str, count: usize, within: Duration) {
         let reached = self.log.wait_until(|log| log.records(topic).len() >= count);
-        if tokio::time::timeout(SOON, reached).await.is_err() {
+        if tokio::time::timeout(within, reached).await.is_err() {
             let found = self.log.records(topic).len();
             panic!(
                 "{topic} holds {found} records, not {count}; calls: {:?}",

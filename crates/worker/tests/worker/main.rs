@@ -7,7 +7,10 @@ mod order;
 
 mod failures;
 mod outages;
+mod parking;
 
 mod crashes;
 mod plain;
 mod rebalances;
+mod reports;
+mod timers;

@@ -107,7 +107,7 @@ impl Strategy {
     /// Whether a message that outlasts its immediate runs waits for later ones, instead of being dead.
     pub(crate) fn parks(self) -> bool {
         match self {
-            Self::Store => false,
+            Self::Store => true,
         }
     }
 

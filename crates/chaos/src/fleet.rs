@@ -152,6 +152,7 @@ impl Launcher {
             .args(["--group", GROUP, "--brokers", &self.brokers])
             .args(["--attempts", &RUNS.to_string()])
             .args(["--retry-first", "20ms", "--retry-longest", "200ms"])
+            .args(["--park-first", "500ms", "--park-longest", "2s"])
             .args(["--drain", &format!("{}ms", DRAIN.as_millis())]);
         for property in properties(worker) {
             command.args(["--kafka", &property]);

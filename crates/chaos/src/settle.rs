@@ -85,12 +85,6 @@ pub(crate) async fn waiting(database: &Database) -> anyhow::Result<Waiting> {
 
 /// Rows of a table of the workers' store.
 async fn count(database: &Database, table: &str) -> anyhow::Result<u64> {
-    let there = database
-        .rows(&format!("select to_regclass('{GROUP}.{table}')"))
-        .await?;
-    if there.concat().concat().is_empty() {
-        return Ok(0);
-    }
     let rows = database
         .rows(&format!("select count(*) from {GROUP}.{table}"))
         .await?;

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+/// Reads a time of the command line: `500ms`, `25s`, `2m`, `1h`; a bare number is seconds. For `value_parser` of flags.
+///
+/// # Errors
+/// A sentence that says how to write it.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit());
     let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
     let unit = if unit.is_empty() { "s" } else { unit };

@@ -20,6 +20,7 @@ mod arguments;
 pub use arguments::{KafkaProperty, WorkerArgs};
 
 mod duration;
+pub use duration::parse_duration;
 
 mod builder;
 pub use builder::WorkerBuilder;

@@ -10,6 +10,7 @@ mod kind;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Once, OnceLock};
 use std::time::Duration;
@@ -47,6 +48,15 @@ enum Running {
 
 /// Held by the one test that may use an external broker as its own.
 static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// Has Apache Kafka on the machine from now on: it is fetched by Maven, which needs a network that a later start may
+/// not have.
+///
+/// # Errors
+/// When Maven does not fetch it.
+pub fn fetch_apache() -> anyhow::Result<()> {
+    apache::jars().map(|_| ())
+}
 
 impl TestBroker {
     /// The broker that all tests of this process share. Keep apart by [`TestBroker::prefix`].
@@ -93,6 +103,27 @@ impl TestBroker {
             Ok(broker) => broker,
             Err(error) => panic!("no broker to test on: {error:?}"),
         }
+    }
+
+    /// A broker of this kind that listens at `address`, which the machine must have, whatever the environment says.
+    ///
+    /// # Errors
+    /// When it does not start there. An external broker and one in a container have their addresses already.
+    pub async fn listening(kind: BrokerKind, address: Ipv4Addr) -> anyhow::Result<Self> {
+        let (bootstrap, running) = match kind {
+            BrokerKind::External | BrokerKind::Docker => {
+                bail!("{kind}: its address is not ours to choose")
+            }
+            BrokerKind::Apache => {
+                let apache = Apache::run(address).await?;
+                (apache.bootstrap(), Running::Apache(apache))
+            }
+            BrokerKind::Embedded => {
+                let embedded = Embedded::run(address).await?;
+                (embedded.bootstrap(), Running::Embedded(embedded))
+            }
+        };
+        Self::answering(kind, bootstrap, running).await
     }
 
     /// What it is.
@@ -160,6 +191,21 @@ impl TestBroker {
         }
     }
 
+    /// Kills it with -9, so that it recovers from its log at the next start. The embedded one, which lives in this
+    /// process, is stopped in good order.
+    ///
+    /// # Errors
+    /// When it is external or in a container.
+    pub async fn crash(&self) -> anyhow::Result<()> {
+        match &mut *self.running.lock().await {
+            Running::External | Running::Docker(_) => {
+                bail!("{}: cannot be killed by a test", self.kind)
+            }
+            Running::Apache(broker) => broker.crash(),
+            Running::Embedded(broker) => broker.stop().await,
+        }
+    }
+
     /// Starts it again at the same address, and returns when it answers.
     ///
     /// # Errors
@@ -181,15 +227,18 @@ impl TestBroker {
                 let docker = Docker::run().await?;
                 (docker.bootstrap(), Running::Docker(Box::new(docker)))
             }
-            BrokerKind::Apache => {
-                let apache = Apache::run().await?;
-                (apache.bootstrap(), Running::Apache(apache))
-            }
-            BrokerKind::Embedded => {
-                let embedded = Embedded::run().await?;
-                (embedded.bootstrap(), Running::Embedded(embedded))
+            BrokerKind::Apache | BrokerKind::Embedded => {
+                return Self::listening(kind, Ipv4Addr::LOCALHOST).await;
             }
         };
+        Self::answering(kind, bootstrap, running).await
+    }
+
+    async fn answering(
+        kind: BrokerKind,
+        bootstrap: String,
+        running: Running,
+    ) -> anyhow::Result<Self> {
         let broker = Self {
             kind,
             bootstrap,

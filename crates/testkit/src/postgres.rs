@@ -4,6 +4,7 @@ mod cluster;
 
 use std::env;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -49,12 +50,26 @@ impl Postgres {
         };
         let server = match env::var(SERVER) {
             Ok(url) => Ok(Server::External(url)),
-            Err(_) => Cluster::run(&programs).await.map(Server::Private),
+            Err(_) => Cluster::run(&programs, Ipv4Addr::LOCALHOST)
+                .await
+                .map(Server::Private),
         };
         match server {
             Ok(server) => Some(Self { server, programs }),
             Err(error) => panic!("PostgreSQL does not start: {error:?}"),
         }
+    }
+
+    /// A private server that listens at `address`, which the machine must have, and trusts whoever reaches it there.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not installed or does not start.
+    pub async fn listening(address: Ipv4Addr) -> anyhow::Result<Self> {
+        let programs = programs().with_context(|| {
+            format!("PostgreSQL was not found on the PATH or under {INSTALLED}")
+        })?;
+        let server = Server::Private(Cluster::run(&programs, address).await?);
+        Ok(Self { server, programs })
     }
 
     /// Creates an empty database and returns its URL.
@@ -95,6 +110,17 @@ impl Postgres {
         match &mut self.server {
             Server::External(_) => bail!("an external PostgreSQL cannot be stopped by a test"),
             Server::Private(cluster) => cluster.stop().await,
+        }
+    }
+
+    /// Ends a private server without a word to anybody, as a crash does: it recovers from its log at the next start.
+    ///
+    /// # Errors
+    /// When it is external, or does not end.
+    pub async fn crash(&mut self) -> anyhow::Result<()> {
+        match &mut self.server {
+            Server::External(_) => bail!("an external PostgreSQL cannot be crashed by a test"),
+            Server::Private(cluster) => cluster.crash().await,
         }
     }
 

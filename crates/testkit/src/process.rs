@@ -102,13 +102,16 @@ impl Drop for Process {
 /// A shell waits for a line on its standard input. The line means that all is well; the end of the input means that
 /// the other end is gone.
 #[derive(Debug)]
-pub(crate) struct Leash {
+pub struct Leash {
     shell: Child,
 }
 
 impl Leash {
     /// Runs the shell command `clean_up` when this process ends before [`Leash::release`].
-    pub(crate) fn new(clean_up: &str) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When no shell can be started.
+    pub fn new(clean_up: &str) -> io::Result<Self> {
         let script = format!("trap '' INT TERM HUP; read -r done || {{ {clean_up}; }}");
         let shell = Command::new("sh")
             .args(["-c", &script])
@@ -121,7 +124,7 @@ impl Leash {
     }
 
     /// Calls it off.
-    pub(crate) fn release(&mut self) {
+    pub fn release(&mut self) {
         let told = self
             .shell
             .stdin

@@ -275,7 +275,8 @@ impl Parking {
                 continue;
             }
             lane.phase = Phase::Loading;
-            lane.grew = false;
+            // What is on its way to the store now may come too late for the read.
+            lane.grew = lane.parking > 0;
             self.draining += 1;
             return Some((key.clone(), lane.partitions.clone()));
         }

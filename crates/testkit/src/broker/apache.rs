@@ -1,6 +1,7 @@
 //! Apache Kafka itself, in KRaft mode: its jars from Maven Central, run by the machine's Java.
 
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -20,6 +21,7 @@ const STOPS_WITHIN: Duration = Duration::from_secs(20);
 /// One node that is broker and controller, with its data in a temporary directory.
 #[derive(Debug)]
 pub(super) struct Apache {
+    address: Ipv4Addr,
     port: u16,
     java: Option<Process>,
     jars: PathBuf,
@@ -28,14 +30,16 @@ pub(super) struct Apache {
 }
 
 impl Apache {
-    pub(super) async fn run() -> anyhow::Result<Self> {
+    pub(super) async fn run(address: Ipv4Addr) -> anyhow::Result<Self> {
         let jars = tokio::task::spawn_blocking(jars).await??;
         let data = tempfile::Builder::new().prefix("longshore-").tempdir()?;
         let leash = Leash::new(&format!("sleep 1; rm -rf '{}'", data.path().display()))?;
         let port = free_port()?;
-        let properties = properties(port, free_port()?, &data.path().join("log"));
+        let log = data.path().join("log");
+        let properties = properties(address, port, free_port()?, &log);
         fs::write(data.path().join("server.properties"), properties)?;
         let mut apache = Self {
+            address,
             port,
             java: None,
             jars,
@@ -48,7 +52,7 @@ impl Apache {
     }
 
     pub(super) fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.address, self.port)
     }
 
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
@@ -57,6 +61,14 @@ impl Apache {
             if java.wait(STOPS_WITHIN).await.is_err() {
                 java.kill()?;
             }
+        }
+        Ok(())
+    }
+
+    /// Kills it with -9.
+    pub(super) fn crash(&mut self) -> anyhow::Result<()> {
+        if let Some(mut java) = self.java.take() {
+            java.kill()?;
         }
         Ok(())
     }
@@ -110,12 +122,13 @@ impl Apache {
     }
 }
 
-fn properties(port: u16, controller: u16, log: &Path) -> String {
+/// The broker's session with its controller is short, since one that was killed is only let in again when it is over.
+fn properties(address: Ipv4Addr, port: u16, controller: u16, log: &Path) -> String {
     format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         listeners=PLAINTEXT://{address}:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://{address}:{port}\n\
          controller.listener.names=CONTROLLER\n\
          controller.quorum.voters=1@127.0.0.1:{controller}\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
@@ -127,13 +140,15 @@ fn properties(port: u16, controller: u16, log: &Path) -> String {
          transaction.state.log.replication.factor=1\n\
          transaction.state.log.min.isr=1\n\
          transaction.state.log.num.partitions=4\n\
-         group.initial.rebalance.delay.ms=0\n",
+         group.initial.rebalance.delay.ms=0\n\
+         broker.session.timeout.ms=4000\n\
+         broker.heartbeat.interval.ms=1000\n",
         log.display()
     )
 }
 
 /// The directory of the jars, fetched by Maven if they are not there.
-fn jars() -> anyhow::Result<PathBuf> {
+pub(super) fn jars() -> anyhow::Result<PathBuf> {
     let home = target_directory()?.join("kafka").join(VERSION);
     let jars = home.join("libs");
     fs::create_dir_all(&home)?;

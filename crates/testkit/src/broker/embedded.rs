@@ -1,5 +1,7 @@
 //! The embedded broker, in this process, with its data in a temporary directory.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use anyhow::bail;
 use longshore_broker::{Broker, BrokerConfig};
 use tempfile::TempDir;
@@ -18,11 +20,12 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    pub(super) async fn run() -> anyhow::Result<Self> {
+    pub(super) async fn run(address: Ipv4Addr) -> anyhow::Result<Self> {
         let data = tempfile::Builder::new().prefix("longshore-").tempdir()?;
         let leash = Leash::new(&format!("rm -rf '{}'", data.path().display()))?;
         let mut config = BrokerConfig::new(data.path());
-        config.listen.set_port(free_port()?);
+        config.listen = SocketAddr::from((address, free_port()?));
+        config.allow_remote = !address.is_loopback();
         let broker = Broker::start(config.clone()).await?;
         let bootstrap = broker.bootstrap();
         Ok(Self {

@@ -165,8 +165,10 @@ impl<'a> Check<'a> {
             self.summary.repeats += 1;
         }
         let topic = self.history.topic(self.stage.reads);
-        let failed = topic.iter().find(|failed| failed.position() == position);
-        if failed.is_some_and(|failed| !is_letter_of(record, failed)) {
+        let place = (letter.partition, Offset(letter.offset));
+        let place = topic
+            .binary_search_by_key(&place, |record| (record.partition.partition, record.offset));
+        if place.is_ok_and(|place| !is_letter_of(record, &topic[place])) {
             self.violations.push(Violation::Altered {
                 record: record.position(),
                 cause: position,

@@ -1,5 +1,7 @@
 //! What can be wrong with a history.
 
+use std::fmt;
+
 use longshore_event::{Identity, Position};
 
 /// A promise that was not kept.
@@ -65,4 +67,34 @@ pub enum Violation {
         /// How often.
         times: usize,
     },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost {
+                group,
+                message,
+                identity,
+            } => write!(f, "{message} ({}) has no end in {group}", identity.id),
+            Self::TwoEnds { group, message } => write!(f, "{message} has two ends in {group}"),
+            Self::Orphan { group, record } => write!(f, "{record} follows from nothing in {group}"),
+            Self::Changed { first, again } => write!(f, "{again} is not what {first} was"),
+            Self::Unconnected { record, cause } => {
+                write!(f, "{record} does not name its cause {cause}")
+            }
+            Self::OutOfOrder {
+                record,
+                cause,
+                overtaken_by,
+            } => write!(
+                f,
+                "{record}, caused by {cause}, was overtaken by that of {overtaken_by}"
+            ),
+            Self::Altered { record, cause } => {
+                write!(f, "{record} is not the record {cause} that failed")
+            }
+            Self::Repeated { effect, times } => write!(f, "{effect} happened {times} times"),
+        }
+    }
 }

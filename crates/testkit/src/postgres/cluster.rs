@@ -1,6 +1,8 @@
 //! A private PostgreSQL cluster in a temporary directory, on a free loopback port.
 
 use std::fs::File;
+use std::io::Write;
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,6 +22,7 @@ const ACCOUNT: &str = "postgres";
 
 #[derive(Debug)]
 pub(super) struct Cluster {
+    address: Ipv4Addr,
     port: u16,
     account: Option<Account>,
     server: Option<Process>,
@@ -35,7 +38,7 @@ struct Account {
 }
 
 impl Cluster {
-    pub(super) async fn run(programs: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn run(programs: &Path, address: Ipv4Addr) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("longshore-").tempdir()?;
         let leash = Leash::new(&format!("sleep 1; rm -rf '{}'", directory.path().display()))?;
         let account = account()?;
@@ -43,6 +46,7 @@ impl Cluster {
             std::os::unix::fs::chown(directory.path(), Some(account.user), Some(account.group))?;
         }
         let mut cluster = Self {
+            address,
             port: free_port()?,
             account,
             server: None,
@@ -56,12 +60,24 @@ impl Cluster {
     }
 
     pub(super) fn url(&self, database: &str) -> String {
-        format!("postgres://{ACCOUNT}@127.0.0.1:{}/{database}", self.port)
+        format!(
+            "postgres://{ACCOUNT}@{}:{}/{database}",
+            self.address, self.port
+        )
     }
 
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         if let Some(mut server) = self.server.take() {
             server.signal("INT")?;
+            server.wait(WITHIN).await?;
+        }
+        Ok(())
+    }
+
+    /// By PostgreSQL's immediate shutdown: unlike -9 to one process, it takes the others and their shared memory along.
+    pub(super) async fn crash(&mut self) -> anyhow::Result<()> {
+        if let Some(mut server) = self.server.take() {
+            server.signal("QUIT")?;
             server.wait(WITHIN).await?;
         }
         Ok(())
@@ -75,10 +91,10 @@ impl Cluster {
             .create(true)
             .append(true)
             .open(self.directory.path().join("postgres.log"))?;
-        let port = self.port.to_string();
+        let (address, port) = (self.address.to_string(), self.port.to_string());
         let mut command = self.command("postgres");
         command
-            .args(["-h", "127.0.0.1", "-p", &port, "-c", "max_connections=200"])
+            .args(["-h", &address, "-p", &port, "-c", "max_connections=200"])
             // The machine does not crash in these tests, only processes do.
             .args(["-c", "fsync=off", "-c", "unix_socket_directories="])
             .arg("-D")
@@ -122,6 +138,12 @@ impl Cluster {
             .context("initdb does not start")?;
         if !made.status.success() {
             bail!("initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        if !self.address.is_loopback() {
+            let mut rules = File::options()
+                .append(true)
+                .open(self.data().join("pg_hba.conf"))?;
+            writeln!(rules, "host all all samenet trust")?;
         }
         Ok(())
     }

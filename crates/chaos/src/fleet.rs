@@ -1,0 +1,185 @@
+//! The worker processes: started, watched, and started again by whoever ends them.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::future::try_join_all;
+use longshore_testkit::process::Process;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::arguments::Strategy;
+use crate::message::GROUP;
+use crate::network::Network;
+use crate::report::Journal;
+use crate::violation::Violation;
+use crate::worker::NOT_STARTED;
+
+/// Immediate runs of a message's handler, the first one included.
+pub(crate) const RUNS: u32 = 3;
+
+/// Time that a worker has to finish what is in flight, and the time after which it must have ended.
+const DRAIN: Duration = Duration::from_secs(10);
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether a worker has ended by itself.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What it takes to start a worker.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    pub(crate) strategy: Strategy,
+    pub(crate) brokers: String,
+    pub(crate) store: Option<String>,
+    pub(crate) network: Option<Network>,
+    /// Where the logs go.
+    pub(crate) scratch: PathBuf,
+}
+
+/// The processes by number. Whoever holds one's lock decides whether it runs.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    launcher: Launcher,
+    workers: Vec<Mutex<Process>>,
+}
+
+impl Fleet {
+    pub(crate) fn start(launcher: Launcher, workers: usize) -> anyhow::Result<Self> {
+        let workers: anyhow::Result<_> = (0..workers)
+            .map(|worker| Ok(Mutex::new(launcher.launch(worker)?)))
+            .collect();
+        Ok(Self {
+            workers: workers?,
+            launcher,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The process of a worker, for as long as the caller wants it for itself.
+    pub(crate) async fn hold(&self, worker: usize) -> MutexGuard<'_, Process> {
+        self.workers[worker].lock().await
+    }
+
+    /// Puts a new process in the place of one that has ended.
+    pub(crate) fn replace(&self, worker: usize, process: &mut Process) -> anyhow::Result<()> {
+        *process = self.launcher.launch(worker)?;
+        Ok(())
+    }
+
+    /// Starts workers again that ended by themselves, and tells of them, until it is dropped. One that gave up before it
+    /// had joined its group found no broker, which is its right; any other broke the promise to outlast an outage.
+    pub(crate) async fn supervise(&self, journal: &Journal) -> anyhow::Result<()> {
+        loop {
+            for (worker, process) in self.workers.iter().enumerate() {
+                let Ok(mut process) = process.try_lock() else {
+                    continue;
+                };
+                let Some(status) = process.ended()? else {
+                    continue;
+                };
+                if status.code() == Some(i32::from(NOT_STARTED)) {
+                    journal.line(format_args!(
+                        "worker {worker} found no broker at its start; started again"
+                    ));
+                    journal.count("worker gave up at its start");
+                } else {
+                    let status = status.to_string();
+                    journal.violation(Violation::WorkerEnded { worker, status });
+                }
+                self.replace(worker, &mut process)?;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Tells all to stop, and waits for their ends.
+    pub(crate) async fn stop(&self, journal: &Journal) -> anyhow::Result<()> {
+        let stops = self
+            .workers
+            .iter()
+            .enumerate()
+            .map(async |(worker, process)| {
+                let mut process = process.lock().await;
+                if process.ended()?.is_none() {
+                    process.signal("TERM")?;
+                }
+                let status = match process.wait(ENDS_WITHIN).await {
+                    Ok(status) if status.success() => return anyhow::Ok(()),
+                    Ok(status) => status.to_string(),
+                    Err(_) => format!("still running after {ENDS_WITHIN:?}"),
+                };
+                journal.violation(Violation::UncleanStop { worker, status });
+                Ok(())
+            });
+        try_join_all(stops).await?;
+        Ok(())
+    }
+}
+
+impl Launcher {
+    fn launch(&self, worker: usize) -> anyhow::Result<Process> {
+        let log = self.scratch.join(format!("worker-{worker}.log"));
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("cannot write {}", log.display()))?;
+        let program = std::env::current_exe()?;
+        let mut command = match &self.network {
+            Some(network) => network.command(worker, &program),
+            None => Command::new(program),
+        };
+        // What is set for others must not decide where these run.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("LONGSHORE_") || text.starts_with("KAFKA_") {
+                command.env_remove(&name);
+            }
+        }
+        command
+            .arg("worker")
+            .args([
+                "--strategy",
+                self.strategy.name(),
+                "--instance",
+                &client(worker),
+            ])
+            .args(["--group", GROUP, "--brokers", &self.brokers])
+            .args(["--attempts", &RUNS.to_string()])
+            .args(["--retry-first", "20ms", "--retry-longest", "200ms"])
+            .args(["--park-first", "500ms", "--park-longest", "2s"])
+            .args(["--drain", &format!("{}ms", DRAIN.as_millis())]);
+        for property in properties(worker) {
+            command.args(["--kafka", &property]);
+        }
+        if let Some(store) = &self.store {
+            command.args(["--store", store]);
+        }
+        command.stdout(log.try_clone()?).stderr(log);
+        Process::spawn(&mut command).with_context(|| format!("worker {worker} does not start"))
+    }
+}
+
+/// What a worker is called in its group.
+pub(crate) fn client(worker: usize) -> String {
+    format!("{GROUP}-{worker}")
+}
+
+/// A short session, so that partitions move while a worker is stopped. Every other worker is a static member: a killed
+/// one finds its partitions again when it is back, where those of the others move.
+fn properties(worker: usize) -> Vec<String> {
+    let mut properties = vec![
+        "session.timeout.ms=6000".to_owned(),
+        "heartbeat.interval.ms=1000".to_owned(),
+        format!("client.id={}", client(worker)),
+    ];
+    if worker.is_multiple_of(2) {
+        properties.push(format!("group.instance.id={}", client(worker)));
+    }
+    properties
+}

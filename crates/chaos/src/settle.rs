@@ -1,0 +1,114 @@
+//! Waits for the end: everything read, everything published, nothing parked.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use longshore_event::{Event, NextOffset, TopicPartition};
+use tokio::time::{Instant, sleep};
+
+use crate::message::{GROUP, Work};
+use crate::report::Journal;
+use crate::site::{Database, Site};
+use crate::violation::Violation;
+
+/// How often it is looked.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A partition of the messages' topic: what the group has committed, and where it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) partition: TopicPartition,
+    pub(crate) committed: Option<NextOffset>,
+    pub(crate) end: NextOffset,
+}
+
+/// Rows that are there only as long as something is to be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) outbox: u64,
+    pub(crate) parked: u64,
+}
+
+/// Returns when nothing is left to do; what is still left after `within` is a violation.
+pub(crate) async fn settle(site: &Site, within: Duration, journal: &Journal) -> anyhow::Result<()> {
+    let deadline = Instant::now() + within;
+    loop {
+        let unfinished = unfinished(site).await?;
+        if unfinished.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            journal.violation(Violation::Unsettled { within, unfinished });
+            return Ok(());
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What there is still to do, in words.
+async fn unfinished(site: &Site) -> anyhow::Result<Vec<String>> {
+    let progress = progress(site).await?;
+    let behind = progress.iter().filter(|progress| !progress.is_finished());
+    let mut unfinished: Vec<String> = behind.map(ToString::to_string).collect();
+    if let Some(database) = &site.database {
+        let Waiting { outbox, parked } = waiting(database).await?;
+        for (rows, table) in [(outbox, "outbox"), (parked, "parked")] {
+            if rows > 0 {
+                unfinished.push(format!("{rows} rows in {table}"));
+            }
+        }
+    }
+    Ok(unfinished)
+}
+
+pub(crate) async fn progress(site: &Site) -> anyhow::Result<Vec<Progress>> {
+    let group = site.admin.describe_group(GROUP).await?;
+    let bounds = site.admin.offsets(Work::TOPIC).await?;
+    let progress = bounds.into_iter().map(|bounds| Progress {
+        committed: group
+            .partitions
+            .iter()
+            .find(|lag| lag.partition == bounds.partition)
+            .and_then(|lag| lag.committed),
+        end: bounds.end,
+        partition: bounds.partition,
+    });
+    Ok(progress.collect())
+}
+
+pub(crate) async fn waiting(database: &Database) -> anyhow::Result<Waiting> {
+    Ok(Waiting {
+        outbox: count(database, "outbox").await?,
+        parked: count(database, "parked").await?,
+    })
+}
+
+/// Rows of a table of the workers' store.
+async fn count(database: &Database, table: &str) -> anyhow::Result<u64> {
+    let rows = database
+        .rows(&format!("select count(*) from {GROUP}.{table}"))
+        .await?;
+    let count = rows.first().and_then(|row| row.first());
+    count
+        .and_then(|count| count.parse().ok())
+        .with_context(|| format!("{table} cannot be counted"))
+}
+
+impl Progress {
+    pub(crate) fn is_finished(&self) -> bool {
+        match self.committed {
+            Some(committed) => committed == self.end,
+            None => self.end == NextOffset(0),
+        }
+    }
+}
+
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { partition, end, .. } = self;
+        match self.committed {
+            Some(committed) => write!(f, "{partition}: {} committed of {}", committed.0, end.0),
+            None => write!(f, "{partition}: nothing committed of {}", end.0),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The worker that is disturbed: a handler that does what the message says, in a process like any other worker's.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use longshore::prelude::*;
+use longshore::{RunError, init_telemetry, stop_signal};
+
+use crate::arguments::{Strategy, WorkerCommand};
+use crate::message::{Done, GROUP, Task, Work};
+
+/// Exit code of a process that gave up before it had joined its group: a worker that finds no broker at its start does,
+/// and whoever started it starts it again.
+pub(crate) const NOT_STARTED: u8 = 3;
+
+/// How long a slow message takes.
+const SLOW: Duration = Duration::from_millis(80);
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    module: "chaos",
+    version: 1,
+    name: "effects",
+    // No key but a number: a second effect of a message is to be seen by the judge, not refused by the database.
+    sql: "
+        create table effect (
+            number bigserial primary key,
+            id text not null,
+            key text not null,
+            instance text not null
+        );
+    ",
+}];
+
+/// Does what the message says.
+struct Obedient {
+    instance: String,
+    strategy: Strategy,
+}
+
+impl Handler for Obedient {
+    type Payload = Work;
+    const NAME: &'static str = "obedient";
+
+    async fn handle(
+        &self,
+        message: &Envelope<Work>,
+        context: &mut Context<'_, Work>,
+    ) -> Result<(), Failure> {
+        let work = message.event();
+        match work.task {
+            Task::Quick => {}
+            Task::Slow => tokio::time::sleep(SLOW).await,
+            Task::Flaky { failures } if context.attempt() <= failures => {
+                return Err(Failure::transient("not this time"));
+            }
+            Task::Flaky { .. } => {}
+            Task::Poison => return Err(Failure::permanent("never")),
+        }
+        match self.strategy {
+            Strategy::Store => context.write(
+                sql("insert into effect (id, key, instance) values ($1, $2, $3)")
+                    .bind(message.identity().id.to_string())
+                    .bind(&work.key)
+                    .bind(&self.instance),
+            ),
+        }
+        context.publish(&Done {
+            key: work.key.clone(),
+            sequence: work.sequence,
+        })
+    }
+}
+
+/// Runs a worker until it is told to stop.
+pub(crate) fn main(command: &WorkerCommand) -> ExitCode {
+    init_telemetry(command.worker.log_format);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, NOT_STARTED),
+    };
+    let code = runtime.block_on(run(command));
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(command: &WorkerCommand) -> ExitCode {
+    let stop = match stop_signal() {
+        Ok(stop) => stop,
+        Err(error) => return failed(&error, NOT_STARTED),
+    };
+    let mut stop = Box::pin(stop);
+    let connected = tokio::select! {
+        biased;
+        () = &mut stop => return ExitCode::SUCCESS,
+        connected = builder(command).connect(&command.worker) => connected,
+    };
+    let connected = match connected {
+        Ok(connected) => connected,
+        Err(error) => return failed(&error, NOT_STARTED),
+    };
+    match connected.run(stop).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error, RunError::exit_code(&error)),
+    }
+}
+
+fn builder(command: &WorkerCommand) -> WorkerBuilder<Obedient> {
+    let handler = Obedient {
+        instance: command.instance.clone(),
+        strategy: command.strategy,
+    };
+    let worker = match command.strategy {
+        Strategy::Store => WorkerBuilder::new(GROUP, |_| handler).migrations(MIGRATIONS),
+    };
+    worker.reads(Work::TOPIC).publishes(Done::TOPIC)
+}
+
+/// Tells it in the process's log, which is its standard error.
+fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    crate::report::note(format_args!("worker: {}", crate::report::chain(error)));
+    ExitCode::from(code)
+}

@@ -49,7 +49,9 @@ async fn commit_together(
         batch = same;
         match reason {
             CommitError::Unavailable(reason) => status.commits_failed(&chain(&*reason)),
-            CommitError::Duplicate | CommitError::Rejected(_) => return Err(batch),
+            CommitError::Duplicate | CommitError::Fenced(_) | CommitError::Rejected(_) => {
+                return Err(batch);
+            }
         }
         backoff.wait().await;
     }
@@ -85,7 +87,9 @@ async fn commit_alone<H: Handler>(
                 error!(position = %trail.record.position(), error = chain(&*reason), "dead letter rejected by the commit target; retried for ever");
                 status.commits_failed(&chain(&*reason));
             }
-            CommitError::Unavailable(reason) => status.commits_failed(&chain(&*reason)),
+            CommitError::Unavailable(reason) | CommitError::Fenced(reason) => {
+                status.commits_failed(&chain(&*reason))
+            }
         }
         backoff.wait().await;
     }

@@ -39,6 +39,12 @@ pub trait CommitStrategy: Send + Sync + 'static {
     /// [`Refused`] gives the batch back, with what to do about it.
     fn commit(&self, batch: Vec<Finished>) -> impl Future<Output = Result<(), Refused>> + Send;
 
+    /// Whether a batch must be a completed prefix: every message below one of the batch, in its partition, is finished
+    /// or in the batch.
+    fn in_log_order(&self) -> bool {
+        false
+    }
+
     /// Lets partitions go: returns when what was committed of them is published. The run loop bounds the wait; what is
     /// left over then is published by the next owner.
     fn hand_over(&self, partitions: &[TopicPartition]) -> impl Future<Output = ()> + Send;
@@ -62,6 +68,9 @@ pub enum CommitError {
     /// A message of the batch has taken effect before. Commit them one by one; skip a single one.
     #[error("a message of the batch has taken effect before")]
     Duplicate,
+    /// This process no longer owns a partition of the batch. Commit them one by one; leave a single one to its new owner.
+    #[error("a partition of the batch is no longer this process's")]
+    Fenced(#[source] Box<dyn Error + Send + Sync>),
     /// A message of the batch cannot be committed, ever. Commit them one by one; dead-letter a single one.
     #[error("the effects cannot be committed")]
     Rejected(#[source] Box<dyn Error + Send + Sync>),

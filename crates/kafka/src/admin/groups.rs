@@ -6,7 +6,7 @@ use longshore_event::{NextOffset, TopicPartition};
 
 use super::{Admin, REQUEST, offsets};
 use crate::KafkaError;
-use crate::native::admin::{DescribedGroup, DescribedMember, OffsetAt};
+use crate::native::admin::{Committed, DescribedGroup, DescribedMember, OffsetAt};
 use crate::native::{Client, ClientError};
 
 /// A consumer group, as the list of groups tells it.
@@ -104,7 +104,7 @@ fn describe(client: &Client, name: String) -> Result<Option<GroupDescription>, C
         Err(error) if error.code == GroupIdNotFound => return Ok(None),
         described => described?,
     };
-    let committed = match client.committed_offsets(&name, REQUEST) {
+    let committed = match client.committed_offsets(&name, Committed::Now, REQUEST) {
         Err(error) if error.code == GroupIdNotFound => Vec::new(),
         committed => committed?,
     };

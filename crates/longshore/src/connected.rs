@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_kafka::{KafkaPublisher, KafkaSource};
+use longshore_kafka::{KafkaPublisher, KafkaSource, TransactionStrategy};
 use longshore_store::SqlStore;
 use longshore_worker::{Handler, PlainStrategy, SourceError, Status, StoreStrategy, Worker};
 use prometheus_client::registry::Registry;
@@ -28,6 +28,7 @@ pub struct ConnectedWorker<H> {
 pub(crate) enum AnyWorker<H> {
     Store(Worker<H, KafkaSource, StoreStrategy<SqlStore>>),
     Plain(Worker<H, KafkaSource, PlainStrategy<KafkaPublisher>>),
+    Transaction(Worker<H, KafkaSource, TransactionStrategy>),
 }
 
 impl<H: Handler> ConnectedWorker<H> {
@@ -89,6 +90,7 @@ impl<H: Handler> AnyWorker<H> {
         match self {
             Self::Store(worker) => worker.status(),
             Self::Plain(worker) => worker.status(),
+            Self::Transaction(worker) => worker.status(),
         }
     }
 
@@ -96,6 +98,7 @@ impl<H: Handler> AnyWorker<H> {
         match self {
             Self::Store(worker) => worker.run(stop).await,
             Self::Plain(worker) => worker.run(stop).await,
+            Self::Transaction(worker) => worker.run(stop).await,
         }
     }
 }

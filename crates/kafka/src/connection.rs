@@ -136,6 +136,14 @@ const RESERVED: &[(&str, &str)] = &[
         "request.required.acks",
         "an event counts as published when all in-sync replicas have it",
     ),
+    (
+        "transactional.id",
+        "it is made of the group and group.instance.id, so that no two instances share one",
+    ),
+    (
+        "transaction.timeout.ms",
+        "give the time of a transaction with --transaction-timeout",
+    ),
 ];
 
 /// Properties that make sense for a member of a consumer group alone.

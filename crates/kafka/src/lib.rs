@@ -1,8 +1,8 @@
 //! Kafka through rdkafka: consume, publish, administer, read. The only crate that imports it.
 //!
 //! Reading order: [`Connection`] says where the brokers are; [`KafkaSource`] is a member of a consumer group,
-//! [`KafkaPublisher`] an idempotent producer; [`Admin`] and [`Reader`] serve tools. `native` holds the few calls that
-//! rdkafka has no safe wrapper for.
+//! [`KafkaPublisher`] an idempotent producer, [`TransactionStrategy`] a transactional one that commits for the two;
+//! [`Admin`] and [`Reader`] serve tools. `native` holds the few calls that rdkafka has no safe wrapper for.
 
 mod connection;
 pub use connection::Connection;
@@ -25,6 +25,10 @@ pub use publisher::KafkaPublisher;
 mod reader;
 pub use reader::{From, Reader, ReaderEvent};
 
+mod transaction;
+pub use transaction::TransactionStrategy;
+
 mod consumer;
+mod producer;
 
 mod native;

@@ -21,6 +21,9 @@ pub(crate) use produce::Topic;
 mod delivery;
 pub(crate) use delivery::Batch;
 
+mod transaction;
+pub(crate) use transaction::{GroupMetadata, Remedy, TransactionError};
+
 pub(crate) use partitions::{PartitionList, PartitionOffset};
 
 mod metadata;

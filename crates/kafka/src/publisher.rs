@@ -9,10 +9,8 @@ use longshore_worker::{PublishError, PublishErrorKind, Publisher};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::native::ClientError;
+use crate::producer::Producer;
 use crate::{Connection, KafkaError};
-
-mod producer;
-use producer::Producer;
 
 /// How long a topic that is not known may take to answer whether it exists by now.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -40,7 +38,7 @@ impl KafkaPublisher {
     /// # Errors
     /// About properties that are not accepted.
     pub fn connect(connection: &Connection) -> Result<Self, KafkaError> {
-        let current = Mutex::new(Arc::new(Producer::start(connection)?));
+        let current = Mutex::new(Arc::new(Producer::idempotent(connection)?));
         let connection = connection.clone();
         Ok(Self {
             shared: Arc::new(Shared {
@@ -56,7 +54,7 @@ impl KafkaPublisher {
         let mut current = current.unwrap_or_else(PoisonError::into_inner);
         if current.has_failed() {
             tracing::warn!("the producer failed for good; it is replaced");
-            *current = Arc::new(Producer::start(&self.shared.connection)?);
+            *current = Arc::new(Producer::idempotent(&self.shared.connection)?);
         }
         Ok(Arc::clone(&current))
     }
@@ -129,7 +127,7 @@ fn not_started(record: &OutgoingRecord, error: &KafkaError) -> Result<(), Publis
 }
 
 /// What the sender can do about it.
-fn kind_of(error: &ClientError) -> PublishErrorKind {
+pub(crate) fn kind_of(error: &ClientError) -> PublishErrorKind {
     use RDKafkaErrorCode as Code;
     match error.code {
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {

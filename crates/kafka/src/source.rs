@@ -18,6 +18,10 @@ use budget::Budget;
 
 mod ledger;
 use ledger::Ledger;
+pub(crate) use ledger::{Enlisted, Span, Spans};
+
+mod membership;
+pub(crate) use membership::Membership;
 
 mod answer;
 mod member;
@@ -53,6 +57,17 @@ pub struct KafkaSource {
     shared: Arc<Shared>,
     // Weak, so that the thread is the one that destroys the client, which may take a moment.
     consumer: Weak<Consumer>,
+    identity: Identity,
+}
+
+/// Who it is in its group, and what it sees of others' transactions.
+#[derive(Clone, Debug)]
+struct Identity {
+    group: String,
+    /// `group.instance.id`, of a static member.
+    instance: Option<String>,
+    /// `isolation.level`.
+    isolation: String,
 }
 
 /// What both sides look at.
@@ -84,7 +99,7 @@ impl KafkaSource {
             group: group.to_owned(),
             source: error.into(),
         };
-        let (consumer, within) = start(connection, group, drain).map_err(fatal)?;
+        let (consumer, within, isolation) = start(connection, group, drain).map_err(fatal)?;
         let consumer = check_topics(consumer, connection, topics).await?;
         consumer.client.subscribe(topics).map_err(|error| {
             let action = format!("subscribe to {}", topics.join(", "));
@@ -111,7 +126,21 @@ impl KafkaSource {
             events,
             shared,
             consumer: weak,
+            identity: Identity {
+                group: group.to_owned(),
+                instance: connection.get("group.instance.id").map(str::to_owned),
+                isolation,
+            },
         })
+    }
+
+    /// For whoever commits offsets of this member in transactions: from now on the source leaves them to it.
+    ///
+    /// # Errors
+    /// [`KafkaError::ReservedProperty`] unless the source reads what is committed only: it would read messages of
+    /// transactions that are aborted, and offsets that a transaction is about to change.
+    pub(crate) fn membership(&self) -> Result<Membership, KafkaError> {
+        Membership::of(self)
     }
 
     fn wake(&self) {
@@ -160,12 +189,12 @@ impl Drop for KafkaSource {
     }
 }
 
-/// Makes the consumer; also how long a revocation may wait.
+/// Makes the consumer; also how long a revocation may wait, and the isolation level.
 fn start(
     connection: &Connection,
     group: &str,
     drain: Duration,
-) -> Result<(Arc<Consumer>, Duration), KafkaError> {
+) -> Result<(Arc<Consumer>, Duration, String), KafkaError> {
     let mut defaults = consumer::DEFAULTS.to_vec();
     defaults.push(("auto.offset.reset", "earliest"));
     if connection.get("group.protocol") != Some("consumer") {
@@ -186,8 +215,9 @@ fn start(
     let longest = poll_interval.map_or(drain, |millis| {
         Duration::from_millis(millis) / POLL_INTERVAL_SHARE
     });
+    let isolation = config.get("isolation.level").unwrap_or_default();
     let consumer = Consumer::start(connection, config)?;
-    Ok((Arc::new(consumer), drain.min(longest)))
+    Ok((Arc::new(consumer), drain.min(longest), isolation))
 }
 
 /// Asks the brokers for the topics, without creating any.

@@ -14,6 +14,9 @@ use longshore_worker::{Handler, OnDead, Park, Retention, Retry, Settings};
 use crate::duration::parse_duration;
 use crate::{LogFormat, WorkerBuilder};
 
+/// The default of `--transaction-timeout`.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Where a worker runs and how it behaves.
 #[derive(Clone, Debug, Args)]
 #[non_exhaustive]
@@ -102,6 +105,9 @@ pub struct WorkerArgs {
     /// Time to finish what is in flight when the worker stops or partitions move
     #[arg(long, env = "LONGSHORE_DRAIN", default_value = "25s", value_name = "TIME", value_parser = parse_duration)]
     pub drain: Duration,
+    /// Time for one Kafka transaction, of a worker that commits in them; the broker aborts one that takes longer
+    #[arg(long, env = "LONGSHORE_TRANSACTION_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = parse_duration)]
+    pub transaction_timeout: Duration,
     /// Serve /healthz, /readyz, /status and /metrics here, as in `127.0.0.1:8080`
     #[arg(long, env = "LONGSHORE_ADMIN_LISTEN", value_name = "ADDR")]
     pub admin_listen: Option<SocketAddr>,
@@ -147,6 +153,7 @@ impl WorkerArgs {
             redrivable_retention: retention.redrivable,
             handler_timeout: settings.handler_timeout,
             drain: settings.drain,
+            transaction_timeout: TRANSACTION_TIMEOUT,
             admin_listen: None,
             log_format: LogFormat::default(),
         }
@@ -289,6 +296,10 @@ mod tests {
     fn the_defaults_of_the_command_line_are_those_of_the_runtime() {
         let parsed = parse(&["--brokers", "k:1"]).expect("valid").settings("g");
         let defaults = WorkerArgs::new("k:1").settings("g");
+        let timeout = parse(&["--brokers", "k:1"])
+            .expect("valid")
+            .transaction_timeout;
+        assert_eq!(timeout, WorkerArgs::new("k:1").transaction_timeout);
         assert_eq!(format!("{parsed:?}"), format!("{defaults:?}"));
         assert_eq!(format!("{defaults:?}"), format!("{:?}", Settings::new("g")));
     }

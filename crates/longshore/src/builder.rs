@@ -39,6 +39,7 @@ pub struct WorkerBuilder<H> {
 pub(crate) enum Strategy<H> {
     Store(Box<dyn FnOnce(&SqlStore) -> H + Send>),
     Plain(H),
+    Transaction(H),
 }
 
 impl<H: Handler> WorkerBuilder<H> {
@@ -53,6 +54,12 @@ impl<H: Handler> WorkerBuilder<H> {
     /// A worker without a store: at least once, under the same ids. Its handler may publish, but not write.
     pub fn plain(name: &'static str, handler: H) -> Self {
         Self::with(name, Strategy::Plain(handler))
+    }
+
+    /// A worker without a store that commits in Kafka transactions: readers of committed records see what a message
+    /// publishes exactly once. Its handler may publish, but not write. The brokers have to have transactions.
+    pub fn transactional(name: &'static str, handler: H) -> Self {
+        Self::with(name, Strategy::Transaction(handler))
     }
 
     fn with(name: &'static str, strategy: Strategy<H>) -> Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_kafka::{KafkaPublisher, KafkaSource};
+use longshore_kafka::{KafkaPublisher, KafkaSource, TransactionStrategy};
 use longshore_store::{OpenError, SqlStore, StoreUrl};
 use longshore_worker::{Handler, Metrics, PlainStrategy, StoreStrategy, Worker};
 use prometheus_client::registry::Registry;
@@ -38,6 +38,7 @@ impl<H: Handler> WorkerBuilder<H> {
 
         let connection = args.connection();
         let publisher = KafkaPublisher::connect(&connection).map_err(RunError::Properties)?;
+        let in_transactions = matches!(self.strategy, Strategy::Transaction(_));
         let (handler, store) = match self.strategy {
             Strategy::Store(make) => {
                 let url = args.store.clone();
@@ -45,7 +46,7 @@ impl<H: Handler> WorkerBuilder<H> {
                 let store = open(&url, || SqlStore::open(&url, group, self.migrations)).await?;
                 (make(&store), Some(store))
             }
-            Strategy::Plain(handler) => (handler, None),
+            Strategy::Plain(handler) | Strategy::Transaction(handler) => (handler, None),
         };
         let reads = preflight::with_redrive_topic(&connection, group, &self.reads).await;
         let source =
@@ -63,6 +64,12 @@ impl<H: Handler> WorkerBuilder<H> {
                     args.retention(),
                 );
                 AnyWorker::Store(Worker::new(handler, source, strategy, settings, metrics))
+            }
+            None if in_transactions => {
+                let timeout = args.transaction_timeout;
+                let strategy = TransactionStrategy::new(&connection, &source, timeout)
+                    .map_err(RunError::Properties)?;
+                AnyWorker::Transaction(Worker::new(handler, source, strategy, settings, metrics))
             }
             None => {
                 let strategy = PlainStrategy::new(publisher);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_kafka::{KafkaPublisher, KafkaSource};
+use longshore_kafka::{KafkaPublisher, KafkaSource, TransactionStrategy};
 use longshore_store::SqlStore;
 use longshore_worker::{
     Handler, Inspector, PlainStrategy, SourceError, Status, StoreStrategy, Worker,
@@ -30,6 +30,7 @@ pub struct ConnectedWorker<H> {
 pub(crate) enum AnyWorker<H> {
     Store(Worker<H, KafkaSource, StoreStrategy<SqlStore>>),
     Plain(Worker<H, KafkaSource, PlainStrategy<KafkaPublisher>>),
+    Transaction(Worker<H, KafkaSource, TransactionStrategy>),
 }
 
 impl<H: Handler> ConnectedWorker<H> {
@@ -91,12 +92,14 @@ impl<H: Handler> AnyWorker<H> {
         match self {
             Self::Store(worker) => worker.status(),
             Self::Plain(worker) => worker.status(),
+            Self::Transaction(worker) => worker.status(),
         }
     }
 
     pub(crate) fn inspector(&self) -> Inspector {
         match self {
             Self::Store(worker) => worker.inspector(),
+            Self::Transaction(worker) => worker.inspector(),
             Self::Plain(worker) => worker.inspector(),
         }
     }
@@ -105,6 +108,7 @@ impl<H: Handler> AnyWorker<H> {
         match self {
             Self::Store(worker) => worker.run(stop).await,
             Self::Plain(worker) => worker.run(stop).await,
+            Self::Transaction(worker) => worker.run(stop).await,
         }
     }
 }

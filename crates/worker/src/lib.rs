@@ -67,6 +67,9 @@ mod rebalance;
 mod run_loop;
 pub use run_loop::Worker;
 
+mod window;
+pub use window::Window;
+
 mod plain;
 pub use plain::PlainStrategy;
 

@@ -1,6 +1,5 @@
 //! The `plain` strategy: at least once, with no database. Follow-on records are published, then the offset is free.
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use longshore_event::{Identity, OutgoingRecord, TopicPartition};
@@ -8,10 +7,7 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::failure::chain;
-use crate::{CommitError, CommitStrategy, Finished, Publisher, Refused};
-
-/// Identities remembered by default: enough for what a producer repeats at once, a few megabytes at most.
-const WINDOW: usize = 10_000;
+use crate::{CommitError, CommitStrategy, Finished, Publisher, Refused, Window};
 
 /// Commits by publishing. Nothing is atomic: after a crash, messages are handled and follow-ons published again, under
 /// the same ids. Statements are refused. While a record cannot be published, nothing else is committed.
@@ -26,7 +22,7 @@ impl<P: Publisher> PlainStrategy<P> {
     pub fn new(publisher: P) -> Self {
         Self {
             publisher,
-            window: Mutex::new(Window::new(WINDOW)),
+            window: Mutex::new(Window::default()),
         }
     }
 
@@ -63,10 +59,7 @@ impl<P: Publisher> CommitStrategy for PlainStrategy<P> {
 
     async fn seen(&self, messages: &[&Identity]) -> Result<Vec<bool>, CommitError> {
         let window = self.window();
-        Ok(messages
-            .iter()
-            .map(|id| window.known.contains(*id))
-            .collect())
+        Ok(messages.iter().map(|id| window.contains(id)).collect())
     }
 
     async fn commit(&self, mut batch: Vec<Finished>) -> Result<(), Refused> {
@@ -93,54 +86,4 @@ impl<P: Publisher> CommitStrategy for PlainStrategy<P> {
     }
 
     async fn hand_over(&self, _: &[TopicPartition]) {}
-}
-
-/// The identities last committed, at most `capacity`; at the bound the oldest is forgotten.
-#[derive(Debug)]
-struct Window {
-    capacity: usize,
-    known: HashSet<Identity>,
-    order: VecDeque<Identity>,
-}
-
-impl Window {
-    fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            known: HashSet::new(),
-            order: VecDeque::new(),
-        }
-    }
-
-    fn remember(&mut self, identity: Identity) {
-        if !self.known.insert(identity.clone()) {
-            return;
-        }
-        self.order.push_back(identity);
-        if self.order.len() > self.capacity
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_window_forgets_the_oldest_at_its_bound() {
-        let identity = |id: &str| Identity {
-            source: "s".into(),
-            id: id.into(),
-        };
-        let mut window = Window::new(2);
-        for id in ["1", "2", "2", "3"] {
-            window.remember(identity(id));
-        }
-        assert!(!window.known.contains(&identity("1")));
-        assert!(window.known.contains(&identity("2")));
-        assert!(window.known.contains(&identity("3")));
-    }
 }

@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaErrorCode::{
 
 use super::{Admin, REQUEST, code_of, offsets};
 use crate::KafkaError;
-use crate::native::admin::{DescribedGroup, DescribedMember, OffsetAt};
+use crate::native::admin::{Committed, DescribedGroup, DescribedMember, OffsetAt};
 use crate::native::{Client, ClientError};
 
 /// How soon a coordinator that moves is asked again; given up after [`REQUEST`].
@@ -165,7 +165,7 @@ fn describe(client: &Client, name: String) -> Result<Option<GroupDescription>, C
         Err(error) if error.code == GroupIdNotFound => return Ok(None),
         described => described?,
     };
-    let committed = match client.committed_offsets(&name, REQUEST) {
+    let committed = match client.committed_offsets(&name, Committed::Now, REQUEST) {
         Err(error) if error.code == GroupIdNotFound => Vec::new(),
         committed => committed?,
     };

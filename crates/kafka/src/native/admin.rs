@@ -18,7 +18,7 @@ mod offsets;
 mod topics;
 
 pub(crate) use groups::{DescribedGroup, DescribedMember};
-pub(crate) use offsets::OffsetAt;
+pub(crate) use offsets::{Committed, OffsetAt};
 
 /// How much later than it was asked to librdkafka may answer that time is up.
 const GRACE: Duration = Duration::from_secs(1);
@@ -68,12 +68,24 @@ fn ask(
     within: Duration,
     send: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
 ) -> Result<Answer, ClientError> {
+    ask_with(client, operation, within, |_| None, send)
+}
+
+/// As [`ask`], with more options; `more` says what stands against them.
+fn ask_with(
+    client: &Client,
+    operation: Operation,
+    within: Duration,
+    more: impl FnOnce(*mut sys::rd_kafka_AdminOptions_t) -> Option<ClientError>,
+    send: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
+) -> Result<Answer, ClientError> {
     let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
     let queue = client.new_queue();
     // SAFETY: the handle is live; the options are ours and copied by the request.
     unsafe {
         let options = sys::rd_kafka_AdminOptions_new(client.handle(), operation);
-        let sent = set_options(options, operation, millis);
+        let set = set_options(options, operation, millis);
+        let sent = set.and_then(|()| more(options).map_or(Ok(()), Err));
         if sent.is_ok() {
             send(options, queue.as_ptr());
         }

@@ -3,17 +3,20 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use longshore_event::{NextOffset, TopicPartition};
+use longshore_event::{NextOffset, Offset, TopicPartition};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::native::{Client, ClientError, PartitionList};
+
+mod spans;
+pub(crate) use spans::{Enlisted, Span, Spans};
 
 /// The partitions of this member and what was last committed of each.
 ///
 /// A broker takes a commit for any partition from any member of the group. So what is not this member's is kept back
 /// here: a late commit would set the new owner's progress back.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     state: Mutex<State>,
 }
 
@@ -25,14 +28,23 @@ struct State {
     /// Whether the brokers are away. A commit that waits inside the client meanwhile may reach the group after the
     /// client has joined it again under another member id, and a static member is then fenced by itself.
     held: bool,
+    /// Whether transactions move the offsets. A commit from here could overtake one of them and be overtaken, so that
+    /// the offset would go back.
+    in_transactions: bool,
 }
 
 #[derive(Debug, Default)]
 struct Line {
-    /// What was sent last.
+    /// What was sent last; in transactions, what is known to be finished.
     latest: Option<NextOffset>,
     /// Whether that failed.
     failed: bool,
+    /// The first message that was delivered in this stay.
+    began: Option<Offset>,
+    /// What the transactions of this stay have committed.
+    covered: Option<NextOffset>,
+    /// Whether it is in a transaction whose outcome is not known yet.
+    enlisted: bool,
 }
 
 impl Ledger {
@@ -52,15 +64,16 @@ impl Ledger {
     ) -> HashMap<TopicPartition, NextOffset> {
         let mut state = self.lock();
         let mut last = HashMap::new();
+        let mut finished: HashMap<_, _> = finished.into_iter().collect();
         for partition in partitions {
             let line = state.partitions.remove(partition).unwrap_or_default();
-            if let Some(latest) = line.latest.filter(|_| line.failed) {
-                last.insert(partition.clone(), latest);
-            }
-        }
-        for (partition, next) in finished {
-            if partitions.contains(&partition) {
-                last.insert(partition, next);
+            let next = finished.remove(partition);
+            let left = match state.in_transactions {
+                true => next.filter(|next| line.is_left_over(*next)),
+                false => next.or(line.latest.filter(|_| line.failed)),
+            };
+            if let Some(left) = left {
+                last.insert(partition.clone(), left);
             }
         }
         last
@@ -74,7 +87,7 @@ impl Ledger {
     /// Starts committing, along with what failed before.
     pub(super) fn commit(&self, client: &Client, offsets: &[(TopicPartition, NextOffset)]) {
         let mut state = self.lock();
-        let batch = state.batch(offsets);
+        let batch = state.take(offsets);
         if batch.is_empty() {
             return;
         }
@@ -114,17 +127,20 @@ impl Ledger {
 }
 
 impl State {
-    fn batch(
+    /// Takes in what is finished; gives what is to be committed now.
+    fn take(
         &mut self,
         offsets: &[(TopicPartition, NextOffset)],
     ) -> Vec<(TopicPartition, NextOffset)> {
+        if self.in_transactions {
+            self.note(offsets);
+            return Vec::new();
+        }
         let mut batch = Vec::with_capacity(offsets.len());
         for (partition, next) in offsets {
             if let Some(line) = self.partitions.get_mut(partition) {
-                *line = Line {
-                    latest: Some(*next),
-                    failed: self.held,
-                };
+                line.latest = Some(*next);
+                line.failed = self.held;
                 batch.push((partition.clone(), *next));
             }
         }
@@ -185,17 +201,17 @@ mod tests {
         let ledger = Ledger::default();
         ledger.add(&[partition(0)]);
         let offsets = [(partition(0), NextOffset(5)), (partition(1), NextOffset(7))];
-        assert_eq!(ledger.lock().batch(&offsets), offsets[..1]);
+        assert_eq!(ledger.lock().take(&offsets), offsets[..1]);
     }
 
     #[test]
     fn a_failed_commit_goes_along_with_the_next() {
         let ledger = Ledger::default();
         ledger.add(&[partition(0), partition(1)]);
-        let first = ledger.lock().batch(&[(partition(0), NextOffset(5))]);
+        let first = ledger.lock().take(&[(partition(0), NextOffset(5))]);
         ledger.committed(failure(), &list(&first));
 
-        let mut next = ledger.lock().batch(&[(partition(1), NextOffset(7))]);
+        let mut next = ledger.lock().take(&[(partition(1), NextOffset(7))]);
         next.sort();
         assert_eq!(
             next,
@@ -208,10 +224,10 @@ mod tests {
         let ledger = Ledger::default();
         ledger.add(&[partition(0), partition(1)]);
         ledger.hold(true);
-        assert_eq!(ledger.lock().batch(&[(partition(0), NextOffset(5))]), []);
+        assert_eq!(ledger.lock().take(&[(partition(0), NextOffset(5))]), []);
 
         ledger.hold(false);
-        let mut next = ledger.lock().batch(&[(partition(1), NextOffset(7))]);
+        let mut next = ledger.lock().take(&[(partition(1), NextOffset(7))]);
         next.sort();
         assert_eq!(
             next,
@@ -223,11 +239,11 @@ mod tests {
     fn a_failure_does_not_bring_back_an_offset_that_was_overtaken() {
         let ledger = Ledger::default();
         ledger.add(&[partition(0)]);
-        let first = ledger.lock().batch(&[(partition(0), NextOffset(5))]);
-        ledger.lock().batch(&[(partition(0), NextOffset(9))]);
+        let first = ledger.lock().take(&[(partition(0), NextOffset(5))]);
+        ledger.lock().take(&[(partition(0), NextOffset(9))]);
         ledger.committed(failure(), &list(&first));
 
-        assert_eq!(ledger.lock().batch(&[]), []);
+        assert_eq!(ledger.lock().take(&[]), []);
         assert!(ledger.settle(&[partition(0)], Vec::new()).is_empty());
     }
 
@@ -236,13 +252,13 @@ mod tests {
         let ledger = Ledger::default();
         ledger.add(&[partition(0), partition(1)]);
         let sent = [(partition(0), NextOffset(5)), (partition(1), NextOffset(6))];
-        let sent = ledger.lock().batch(&sent);
+        let sent = ledger.lock().take(&sent);
         ledger.committed(failure(), &list(&sent));
 
         let finished = vec![(partition(1), NextOffset(8)), (partition(2), NextOffset(1))];
         let last = ledger.settle(&[partition(0), partition(1)], finished);
         let expected = [(partition(0), NextOffset(5)), (partition(1), NextOffset(8))];
         assert_eq!(last, HashMap::from(expected));
-        assert_eq!(ledger.lock().batch(&sent), []);
+        assert_eq!(ledger.lock().take(&sent), []);
     }
 }

@@ -1,5 +1,6 @@
 //! The thread that owns the consumer: it takes records within the budget, serves rebalances, and leaves the group.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -48,6 +49,8 @@ pub(super) struct Member {
     /// How long a revocation waits for what is in flight.
     within: Duration,
     owned: Ownership,
+    /// Partitions of which nothing has been delivered since they were assigned.
+    fresh: HashSet<TopicPartition>,
     paused: bool,
     outage: Option<Outage>,
     batch: Vec<Record>,
@@ -72,6 +75,7 @@ impl Member {
             group: group.to_owned(),
             within,
             owned: Ownership::default(),
+            fresh: HashSet::new(),
             paused: false,
             outage: None,
             batch: Vec::new(),
@@ -180,7 +184,23 @@ impl Member {
     fn flush(&mut self) {
         if !self.batch.is_empty() {
             let batch = std::mem::take(&mut self.batch);
+            self.note_first(&batch);
             self.send(SourceEvent::Records(batch));
+        }
+    }
+
+    /// Tells the ledger of the first record of each partition, before anybody can finish it.
+    fn note_first(&mut self, batch: &[Record]) {
+        let mut last = None;
+        for record in batch {
+            if self.fresh.is_empty() {
+                return;
+            }
+            // Records of a partition come in runs.
+            if last != Some(&record.partition) && self.fresh.remove(&record.partition) {
+                self.shared.ledger.began(&record.partition, record.offset);
+            }
+            last = Some(&record.partition);
         }
     }
 
@@ -191,6 +211,7 @@ impl Member {
             self.over(Outage::Group);
             self.owned.add(&mut partitions);
             self.shared.ledger.add(&partitions);
+            self.fresh.extend(partitions.iter().cloned());
             self.send(SourceEvent::Assigned(partitions));
         }
         self.note(self.consumer.client.accept(list), "accept an assignment");

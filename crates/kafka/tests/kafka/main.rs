@@ -8,3 +8,4 @@ mod reader;
 mod rebalance;
 mod source;
 mod support;
+mod transactions;

@@ -7,7 +7,7 @@ use rdkafka_sys as sys;
 use sys::rd_kafka_OffsetSpec_t as Spec;
 use sys::rd_kafka_admin_op_t as Operation;
 
-use super::{ask, c_string, pointers};
+use super::{ask, ask_with, c_string, pointers};
 use crate::native::Client;
 use crate::native::error::{ClientError, text};
 use crate::native::partitions::{PartitionList, PartitionOffset, read};
@@ -21,6 +21,16 @@ pub(crate) enum OffsetAt {
     End,
     /// The first whose timestamp is at or after this many milliseconds since 1970; -1 if there is none.
     Millis(i64),
+}
+
+/// Which committed offsets are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Committed<'a> {
+    /// Those of every partition that the group has ever committed, whatever a transaction is about to make of them.
+    Now,
+    /// Those of these partitions that no open transaction is about to change; a partition where one is has an error
+    /// (KIP-447).
+    Stable(&'a PartitionList),
 }
 
 impl Client {
@@ -71,21 +81,29 @@ impl Client {
         }
     }
 
-    /// What a group has committed, for every partition it has ever committed; a negative offset stands for none.
+    /// What a group has committed; a negative offset stands for none.
     pub(crate) fn committed_offsets(
         &self,
         group: &str,
+        which: Committed<'_>,
         within: Duration,
     ) -> Result<Vec<PartitionOffset>, ClientError> {
         let name = c_string(group)?;
-        // SAFETY: the name is copied; no list means all; the request is ours and destroyed after its last use.
+        let (partitions, stable) = match which {
+            Committed::Now => (std::ptr::null(), 0),
+            Committed::Stable(partitions) => (partitions.as_ptr().cast_const(), 1),
+        };
+        // SAFETY: name and list are copied; no list means all; the request is ours and destroyed after its last use.
         unsafe {
-            let mut request =
-                sys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), std::ptr::null());
-            let answer = ask(
+            let mut request = sys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), partitions);
+            let answer = ask_with(
                 self,
                 Operation::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
                 within,
+                |options| {
+                    let set = sys::rd_kafka_AdminOptions_set_require_stable_offsets;
+                    ClientError::take(set(options, stable))
+                },
                 |options, queue| {
                     sys::rd_kafka_ListConsumerGroupOffsets(
                         self.handle(),

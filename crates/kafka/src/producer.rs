@@ -24,7 +24,7 @@ const ROOM_CHECK: Duration = Duration::from_millis(100);
 
 /// A producer. Dropping it gives up what is still under way.
 #[derive(Debug)]
-pub(super) struct Producer {
+pub(crate) struct Producer {
     shared: Arc<Shared>,
 }
 
@@ -41,14 +41,33 @@ struct Shared {
 }
 
 impl Producer {
-    pub(super) fn start(connection: &Connection) -> Result<Self, KafkaError> {
+    /// An idempotent producer: a record waits through an outage for as long as it takes.
+    pub(crate) fn idempotent(connection: &Connection) -> Result<Self, KafkaError> {
+        Self::start(connection, &[("message.timeout.ms", "0")])
+    }
+
+    /// A transactional producer: what is not delivered within the transaction's time fails. Nothing can be sent before
+    /// its transactions are initialised.
+    pub(crate) fn transactional(
+        connection: &Connection,
+        id: &str,
+        timeout: Duration,
+    ) -> Result<Self, KafkaError> {
+        let millis = timeout.as_millis().to_string();
+        let transactional = [
+            ("transactional.id", id),
+            ("transaction.timeout.ms", &millis),
+            ("message.timeout.ms", &millis),
+        ];
+        Self::start(connection, &transactional)
+    }
+
+    fn start(connection: &Connection, kind: &[(&str, &str)]) -> Result<Self, KafkaError> {
         let defaults = [
             ("partitioner", "murmur2_random"),
             ("compression.codec", "lz4"),
             // Sends at once; what comes while a request is under way goes together in the next.
             ("linger.ms", "0"),
-            // An outage is waited for, as long as it takes.
-            ("message.timeout.ms", "0"),
             ("topic.metadata.propagation.max.ms", "3000"),
             // The topic says what is too large, not the client.
             ("message.max.bytes", "16777216"),
@@ -59,6 +78,7 @@ impl Producer {
             ("acks", "all"),
             ("allow.auto.create.topics", "false"),
         ];
+        let fixed = [&fixed[..], kind].concat();
         let config = connection.config(&defaults, &fixed)?;
         let client = Client::start(Kind::Producer, config);
         let client = client.map_err(|reason| connection.unusable(reason))?;
@@ -80,10 +100,18 @@ impl Producer {
     }
 
     /// Sends records and waits for all reports; gives the failures by index, in any order.
-    pub(super) async fn send(&self, records: &[OutgoingRecord]) -> Vec<(usize, ClientError)> {
+    pub(crate) async fn send(&self, records: &[OutgoingRecord]) -> Vec<(usize, ClientError)> {
+        self.queue(records.iter()).await.wait().await
+    }
+
+    /// Queues records, which are on their way then; the batch hears of them.
+    pub(crate) async fn queue<'a>(
+        &self,
+        records: impl ExactSizeIterator<Item = &'a OutgoingRecord>,
+    ) -> Arc<Batch> {
         let batch = Batch::new(records.len());
         let mut topic: Option<(&Arc<str>, Arc<Topic>)> = None;
-        for (index, record) in records.iter().enumerate() {
+        for (index, record) in records.enumerate() {
             let known = topic.take().filter(|(name, _)| **name == record.topic);
             let known = match known {
                 Some((_, known)) => known,
@@ -100,16 +128,21 @@ impl Producer {
             }
             topic = Some((&record.topic, known));
         }
-        batch.wait().await
+        batch
+    }
+
+    /// For the calls that concern all of the producer.
+    pub(crate) fn client(&self) -> &Client {
+        &self.shared.client
     }
 
     /// Asks the broker for a topic, so that the producer knows it from then on.
-    pub(super) fn look_up(&self, topic: &str, within: Duration) -> Result<(), ClientError> {
+    pub(crate) fn look_up(&self, topic: &str, within: Duration) -> Result<(), ClientError> {
         self.shared.client.topic(topic, within).map(drop)
     }
 
     /// Whether nothing can be sent by it any more.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.shared.failed.load(Ordering::Acquire)
     }
 }

@@ -1,0 +1,259 @@
+//! What a transaction may move: batches of messages that were delivered in the present stay of their partitions.
+
+use std::collections::HashMap;
+
+use longshore_event::{NextOffset, Offset, TopicPartition};
+
+use super::{Ledger, Line, State};
+
+/// The part of a batch that is of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Its first message.
+    pub(crate) first: Offset,
+    /// What is read next once all of it is committed.
+    pub(crate) next: NextOffset,
+}
+
+/// A batch, by partition.
+pub(crate) type Spans = HashMap<TopicPartition, Span>;
+
+/// Whether a transaction may move these offsets.
+#[derive(Debug)]
+pub(crate) enum Enlisted<M> {
+    /// It may, as this member.
+    As(M, Vec<(TopicPartition, NextOffset)>),
+    /// An earlier transaction did so already, whose outcome had been unknown.
+    Covered,
+    /// An earlier transaction did so for some of the messages.
+    Overlapping,
+    /// The partition is not this member's any more, or the messages are of an earlier stay of it.
+    Foreign(TopicPartition),
+    /// The client is no member at the moment.
+    Nobody,
+}
+
+impl Ledger {
+    /// From now on offsets move in transactions; nothing but what is left over at a revocation is committed here.
+    pub(crate) fn leave_to_transactions(&self) {
+        self.lock().in_transactions = true;
+    }
+
+    /// The first record of a stay is about to be delivered.
+    pub(crate) fn began(&self, partition: &TopicPartition, first: Offset) {
+        if let Some(line) = self.lock().partitions.get_mut(partition) {
+            line.began = Some(first);
+        }
+    }
+
+    /// A partition of the batch that is not this member's any more.
+    pub(crate) fn foreign(&self, batch: &Spans) -> Option<TopicPartition> {
+        self.lock().foreign(batch)
+    }
+
+    /// Puts a batch, and what else is finished, into a transaction, as the member that `member` tells.
+    ///
+    /// The two belong together: while a partition stands here, whoever has it next joins in a later generation, which
+    /// fences the member that is told now. Told later, the member might be one of that later generation.
+    pub(crate) fn enlist<M>(
+        &self,
+        batch: &Spans,
+        member: impl FnOnce() -> Option<M>,
+    ) -> Enlisted<M> {
+        let mut state = self.lock();
+        if let Some(partition) = state.foreign(batch) {
+            return Enlisted::Foreign(partition);
+        }
+        let (whole, part) = state.covered(batch);
+        if whole == batch.len() {
+            return Enlisted::Covered;
+        }
+        if whole + part > 0 {
+            return Enlisted::Overlapping;
+        }
+        let Some(member) = member() else {
+            return Enlisted::Nobody;
+        };
+        let mut offsets = Vec::with_capacity(batch.len());
+        for (partition, line) in &mut state.partitions {
+            let finished = line.latest.filter(|next| line.is_left_over(*next));
+            let next = batch.get(partition).map(|span| span.next).max(finished);
+            if let Some(next) = next {
+                line.enlisted = true;
+                offsets.push((partition.clone(), next));
+            }
+        }
+        Enlisted::As(member, offsets)
+    }
+
+    /// Takes the outcome of a transaction, once it is known.
+    pub(crate) fn conclude(&self, offsets: &[(TopicPartition, NextOffset)], committed: bool) {
+        let mut state = self.lock();
+        for (partition, next) in offsets {
+            if let Some(line) = state.partitions.get_mut(partition) {
+                line.enlisted = false;
+                if committed {
+                    line.covered = line.covered.max(Some(*next));
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Notes what is finished, for the next transaction to take along.
+    pub(super) fn note(&mut self, offsets: &[(TopicPartition, NextOffset)]) {
+        for (partition, next) in offsets {
+            // What was finished in an earlier stay says nothing about this one.
+            if let Some(line) = self.partitions.get_mut(partition)
+                && line.began.is_some_and(|began| began.next() <= *next)
+            {
+                line.latest = Some(*next);
+            }
+        }
+    }
+
+    fn foreign(&self, batch: &Spans) -> Option<TopicPartition> {
+        let foreign = batch.iter().find(|(partition, span)| {
+            let began = self.partitions.get(*partition).and_then(|line| line.began);
+            began.is_none_or(|began| began > span.first)
+        });
+        foreign.map(|(partition, _)| partition.clone())
+    }
+
+    /// How many spans of the batch are committed as a whole, and how many in part.
+    fn covered(&self, batch: &Spans) -> (usize, usize) {
+        let (mut whole, mut part) = (0, 0);
+        for (partition, span) in batch {
+            match self.partitions.get(partition).and_then(|line| line.covered) {
+                Some(covered) if covered >= span.next => whole += 1,
+                Some(covered) if covered >= span.first.next() => part += 1,
+                _ => {}
+            }
+        }
+        (whole, part)
+    }
+}
+
+impl Line {
+    /// Whether this, which is finished, has been committed by no transaction and is in none.
+    pub(super) fn is_left_over(&self, next: NextOffset) -> bool {
+        !self.enlisted && self.covered < Some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(number: i32) -> TopicPartition {
+        TopicPartition::new("t", number)
+    }
+
+    fn batch(spans: &[(i32, i64, i64)]) -> Spans {
+        let span = |(number, first, next): &(i32, i64, i64)| {
+            let (first, next) = (Offset(*first), NextOffset(*next));
+            (partition(*number), Span { first, next })
+        };
+        spans.iter().map(span).collect()
+    }
+
+    /// A ledger whose partitions 0 and 1 were delivered from these offsets on.
+    fn ledger(first: i64, second: i64) -> Ledger {
+        let ledger = Ledger::default();
+        ledger.leave_to_transactions();
+        ledger.add(&[partition(0), partition(1)]);
+        ledger.began(&partition(0), Offset(first));
+        ledger.began(&partition(1), Offset(second));
+        ledger
+    }
+
+    fn enlist(ledger: &Ledger, spans: &[(i32, i64, i64)]) -> Vec<(TopicPartition, NextOffset)> {
+        match ledger.enlist(&batch(spans), || Some(())) {
+            Enlisted::As((), mut offsets) => {
+                offsets.sort();
+                offsets
+            }
+            other => panic!("not enlisted: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn is_foreign(ledger: &Ledger, spans: &[(i32, i64, i64)]) {
+        let enlisted = ledger.enlist(&batch(spans), || Some(()));
+        assert!(matches!(enlisted, Enlisted::Foreign(_)), "{enlisted:?}");
+    }
+
+    #[test]
+    fn a_batch_of_an_earlier_stay_is_foreign() {
+        let ledger = ledger(5, 0);
+        is_foreign(&ledger, &[(2, 0, 1)]);
+
+        // Another member got to 8 meanwhile.
+        ledger.settle(&[partition(0)], Vec::new());
+        is_foreign(&ledger, &[(0, 5, 7)]);
+        ledger.add(&[partition(0)]);
+        is_foreign(&ledger, &[(0, 5, 7)]);
+        ledger.began(&partition(0), Offset(8));
+        is_foreign(&ledger, &[(0, 5, 7)]);
+        enlist(&ledger, &[(0, 8, 9)]);
+    }
+
+    #[test]
+    fn who_is_no_member_enlists_nothing() {
+        let ledger = ledger(0, 0);
+        let enlisted = ledger.enlist(&batch(&[(0, 0, 1)]), || None::<()>);
+        assert!(matches!(enlisted, Enlisted::Nobody), "{enlisted:?}");
+    }
+
+    #[test]
+    fn what_was_skipped_moves_with_the_next_transaction() {
+        let ledger = ledger(0, 0);
+        let skipped = [(partition(1), NextOffset(4))];
+        assert_eq!(ledger.lock().take(&skipped), [], "not by itself");
+
+        let offsets = enlist(&ledger, &[(0, 0, 2)]);
+
+        let expected = [(partition(0), NextOffset(2)), (partition(1), NextOffset(4))];
+        assert_eq!(offsets, expected);
+        ledger.conclude(&offsets, true);
+        let next = enlist(&ledger, &[(0, 2, 3)]);
+        assert_eq!(next, [(partition(0), NextOffset(3))]);
+    }
+
+    #[test]
+    fn a_batch_that_turns_out_to_be_committed_is_covered_as_a_whole_or_in_part() {
+        let ledger = ledger(0, 0);
+        let offsets = enlist(&ledger, &[(0, 0, 3), (1, 0, 2)]);
+        ledger.conclude(&offsets, true);
+        let again = |spans: &[_]| ledger.enlist(&batch(spans), || Some(()));
+        assert!(matches!(again(&[(0, 0, 3), (1, 0, 2)]), Enlisted::Covered));
+        assert!(matches!(again(&[(0, 0, 2)]), Enlisted::Covered));
+        assert!(matches!(again(&[(0, 2, 4)]), Enlisted::Overlapping));
+        assert!(matches!(
+            again(&[(0, 3, 4), (1, 1, 2)]),
+            Enlisted::Overlapping
+        ));
+        assert!(matches!(again(&[(0, 3, 4)]), Enlisted::As(..)));
+    }
+
+    #[test]
+    fn only_what_no_transaction_has_is_committed_when_a_partition_goes() {
+        let left = |ledger: &Ledger, next| {
+            let finished = vec![(partition(0), NextOffset(next))];
+            ledger.settle(&[partition(0)], finished)
+        };
+        let committed = ledger(0, 0);
+        let offsets = enlist(&committed, &[(0, 0, 3)]);
+        committed.conclude(&offsets, true);
+        assert!(left(&committed, 3).is_empty());
+
+        let skipped = ledger(0, 0);
+        let expected = HashMap::from([(partition(0), NextOffset(2))]);
+        assert_eq!(left(&skipped, 2), expected);
+
+        let under_way = ledger(0, 0);
+        enlist(&under_way, &[(0, 0, 3)]);
+        assert!(left(&under_way, 2).is_empty());
+    }
+}

@@ -24,6 +24,8 @@ pub(super) struct Check<'a> {
 struct Message<'a> {
     first: &'a Record,
     identity: Identity,
+    /// Whether it stands in several partitions: it is then handled in the order of any of them.
+    scattered: bool,
     follow_on: Option<&'a Record>,
     dead: bool,
 }
@@ -82,11 +84,14 @@ impl<'a> Check<'a> {
                 self.messages.push(Message {
                     first: record,
                     identity,
+                    scattered: false,
                     follow_on: None,
                     dead: false,
                 });
                 self.messages.len() - 1
             });
+            let message = &mut self.messages[index];
+            message.scattered |= message.first.partition != record.partition;
             self.by_position.insert(record.position(), index);
         }
     }
@@ -109,7 +114,7 @@ impl<'a> Check<'a> {
         }
         message.follow_on = Some(record);
         self.summary.follow_ons += 1;
-        let cause = message.first;
+        let (cause, scattered) = (message.first, message.scattered);
         let text = |name| record.headers.get_str(name);
         let correlation = cause.headers.get_str(attribute::CORRELATION_ID);
         if text(attribute::CORRELATION_ID) != Some(correlation.unwrap_or(&message.identity.id))
@@ -120,7 +125,9 @@ impl<'a> Check<'a> {
                 cause: cause.position(),
             });
         }
-        self.in_order(record, cause, latest);
+        if !scattered {
+            self.in_order(record, cause, latest);
+        }
     }
 
     /// Follow-on events of messages that share a partition and a key stand in the order of the messages.

@@ -3,7 +3,7 @@
 //!
 //! Reading order: a [`Record`] arrives at a [`Position`]; [`Envelope::decode`] checks it against [`Limits`] and turns
 //! it into an [`Event`]; [`encode`] makes the [`OutgoingRecord`] of a follow-on event; [`DeadLetter`] is what becomes
-//! of a record that failed for good.
+//! of a record that failed for good, and [`Redrive`] what takes it back.
 
 mod position;
 pub use position::{NextOffset, Offset, Position, TopicPartition};
@@ -36,3 +36,6 @@ pub use encode::{Cause, encode, encode_new};
 
 mod dead_letter;
 pub use dead_letter::{DeadLetter, ErrorKind, dead_letter_topic, fingerprint};
+
+mod redrive;
+pub use redrive::{MAX_ORIGINAL_VALUE_BYTES, Redrive, RedriveAction, redrive_topic};

@@ -60,8 +60,12 @@ impl<H: Handler> WorkerBuilder<H> {
         let settings = args.settings(group);
         let worker = match &store {
             Some(store) => {
-                let strategy =
-                    StoreStrategy::new(Arc::new(store.clone()), publisher, settings.clock.clone());
+                let strategy = StoreStrategy::new(
+                    Arc::new(store.clone()),
+                    publisher,
+                    settings.clock.clone(),
+                    Retention::default(),
+                );
                 AnyWorker::Store(Worker::new(handler, source, strategy, settings, metrics))
             }
             None => {

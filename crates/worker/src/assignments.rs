@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use longshore_event::{NextOffset, Record, TopicPartition};
+use longshore_event::{NextOffset, Offset, Record, TopicPartition};
 
 use crate::Metrics;
 use crate::metrics::TopicMetrics;
@@ -14,10 +14,11 @@ use crate::watermark::{Ticket, Watermark};
 pub(crate) struct AssignmentId(usize);
 
 /// Where a message belongs: its assignment, and its record there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) assignment: AssignmentId,
-    ticket: Ticket,
+    /// `None` if its offset is free already: it was parked.
+    ticket: Option<Ticket>,
 }
 
 #[derive(Debug)]
@@ -31,6 +32,23 @@ struct Assignment {
     /// What was last handed to the source.
     committed: Option<NextOffset>,
     metrics: TopicMetrics,
+}
+
+/// A partition, looked at from outside.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    pub(crate) partition: &'a TopicPartition,
+    pub(crate) committed: Option<NextOffset>,
+    pub(crate) watermark: Option<NextOffset>,
+    pub(crate) outstanding: usize,
+    pub(crate) oldest: Option<Oldest>,
+}
+
+/// The oldest message of a partition that is not finished.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Oldest {
+    pub(crate) place: Place,
+    pub(crate) offset: Offset,
 }
 
 #[derive(Debug)]
@@ -95,7 +113,60 @@ impl Assignments {
         assignment.outstanding += 1;
         Some(Place {
             assignment: id,
-            ticket: assignment.watermark.track(record.offset),
+            ticket: Some(assignment.watermark.track(record.offset)),
+        })
+    }
+
+    /// Gives a parked message its place; `None` if its partition is not here or about to move.
+    pub(crate) fn readmit(&mut self, partition: &TopicPartition) -> Option<Place> {
+        let id = *self.held.get(partition)?;
+        let assignment = self.all[id.0].as_mut().filter(|held| !held.leaving)?;
+        assignment.outstanding += 1;
+        Some(Place {
+            assignment: id,
+            ticket: None,
+        })
+    }
+
+    /// The message waits for its commit.
+    pub(crate) fn ready(&mut self, place: Place) {
+        if let (Some(assignment), Some(ticket)) = (&mut self.all[place.assignment.0], place.ticket)
+        {
+            assignment.watermark.ready(ticket);
+        }
+    }
+
+    /// Whether everything up to this message, in its partition, is finished or waits for its commit.
+    pub(crate) fn completes_prefix(&mut self, place: Place) -> bool {
+        match (&mut self.all[place.assignment.0], place.ticket) {
+            (Some(assignment), Some(ticket)) => assignment.watermark.completes_prefix(ticket),
+            _ => true,
+        }
+    }
+
+    /// Sorts by partition, and within it by offset.
+    pub(crate) fn log_order(place: Place) -> (usize, Option<Ticket>) {
+        (place.assignment.0, place.ticket)
+    }
+
+    /// Every partition that is here.
+    pub(crate) fn look(&self) -> impl Iterator<Item = Held<'_>> {
+        self.held.values().filter_map(|id| {
+            let assignment = self.all[id.0].as_deref()?;
+            let oldest = assignment.watermark.oldest();
+            Some(Held {
+                partition: &assignment.partition,
+                committed: assignment.committed,
+                watermark: assignment.watermark.next(),
+                outstanding: assignment.outstanding,
+                oldest: oldest.map(|(ticket, offset)| Oldest {
+                    place: Place {
+                        assignment: *id,
+                        ticket: Some(ticket),
+                    },
+                    offset,
+                }),
+            })
         })
     }
 
@@ -111,6 +182,19 @@ impl Assignments {
             .is_some_and(|assignment| !assignment.leaving)
     }
 
+    /// Whether this partition is here, and not about to move.
+    pub(crate) fn is_worked_on(&self, partition: &TopicPartition) -> bool {
+        let id = self.held.get(partition);
+        let assignment = id.and_then(|id| self.all[id.0].as_ref());
+        assignment.is_some_and(|assignment| !assignment.leaving)
+    }
+
+    /// The partition of a message; `None` if it has moved on.
+    pub(crate) fn partition(&self, place: Place) -> Option<TopicPartition> {
+        let assignment = self.all[place.assignment.0].as_ref()?;
+        Some(assignment.partition.clone())
+    }
+
     pub(crate) fn metrics(&self, place: Place) -> Option<&TopicMetrics> {
         let assignment = self.all[place.assignment.0].as_ref()?;
         Some(&assignment.metrics)
@@ -120,7 +204,9 @@ impl Assignments {
     pub(crate) fn finish(&mut self, place: Place) {
         if let Some(assignment) = &mut self.all[place.assignment.0] {
             assignment.outstanding -= 1;
-            assignment.watermark.finish(place.ticket);
+            if let Some(ticket) = place.ticket {
+                assignment.watermark.finish(ticket);
+            }
         }
     }
 

@@ -3,95 +3,122 @@
 
 use std::sync::Arc;
 
-use tracing::error;
+use tracing::{error, warn};
 
-use crate::backoff::Backoff;
+use crate::ending::{End, Handled, Trail};
 use crate::failure::chain;
-use crate::journey::{End, Guide, Handled, Trail};
+use crate::journey::Guide;
 use crate::status::StatusBoard;
 use crate::{CommitError, CommitStrategy, Failure, Finished, Handler, Refused};
 
-/// Commits the batch, however long that takes. When it returns, every message of it is finished.
+/// What a try to commit came to.
+#[derive(Debug, Default)]
+pub(crate) struct Committed {
+    /// Finished, one way or the other.
+    pub(crate) settled: Vec<Trail>,
+    /// To be tried again later, in order: the commit target is out of reach. Whether they took effect is unknown.
+    pub(crate) left: Vec<Handled>,
+}
+
+/// Tries to commit the batch.
+///
+/// # Panics
+/// If the strategy does not give back the batch that it refuses: going on would lose messages.
 pub(crate) async fn commit<H: Handler, C: CommitStrategy>(
     batch: Vec<Handled>,
     strategy: Arc<C>,
     guide: Arc<Guide<H>>,
     status: StatusBoard,
-) -> Vec<Trail> {
-    let (effects, mut trails): (Vec<_>, Vec<_>) = batch
+) -> Committed {
+    let (effects, settled): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .map(|handled| (handled.effects, handled.trail))
         .unzip();
-    if let Err(refused) = commit_together(effects, &*strategy, &status).await {
-        for (trail, effects) in trails.iter_mut().zip(refused) {
-            commit_alone(trail, effects, &*strategy, &guide, &status).await;
-        }
-    }
-    trails
-}
-
-/// Commits the whole batch, or gives its effects back because one of them stands in the way.
-async fn commit_together(
-    mut batch: Vec<Finished>,
-    strategy: &impl CommitStrategy,
-    status: &StatusBoard,
-) -> Result<(), Vec<Finished>> {
-    let mut backoff = Backoff::new();
-    loop {
-        let Err(Refused {
-            batch: same,
-            reason,
-        }) = strategy.commit(batch).await
-        else {
-            status.commits_recovered();
-            return Ok(());
+    let Err(Refused { batch, reason }) = strategy.commit(effects).await else {
+        status.commits_recovered();
+        return Committed {
+            settled,
+            left: Vec::new(),
         };
-        batch = same;
-        match reason {
-            CommitError::Unavailable(reason) => status.commits_failed(&chain(&*reason)),
-            CommitError::Duplicate | CommitError::Fenced(_) | CommitError::Rejected(_) => {
-                return Err(batch);
+    };
+    assert_eq!(
+        batch.len(),
+        settled.len(),
+        "a strategy gives back what it was handed"
+    );
+    let batch = batch.into_iter().zip(settled);
+    let mut batch = batch.map(|(effects, trail)| Handled { effects, trail });
+    if let CommitError::Unavailable(reason) = reason {
+        status.commits_failed(&chain(&*reason));
+        return Committed {
+            settled: Vec::new(),
+            left: batch.collect(),
+        };
+    }
+    let mut committed = Committed::default();
+    while let Some(handled) = batch.next() {
+        match commit_alone(handled, &*strategy, &guide, &status).await {
+            Ok(trail) => committed.settled.push(trail),
+            Err(handled) => {
+                committed.left.push(handled);
+                committed.left.extend(batch);
+                break;
             }
         }
-        backoff.wait().await;
     }
+    committed
 }
 
-/// Commits one message; if its effects are refused, its dead letter takes their place.
+/// Commits one message; if its effects are refused, its dead letter takes their place. Gives it back if the commit
+/// target is out of reach.
 async fn commit_alone<H: Handler>(
-    trail: &mut Trail,
-    effects: Finished,
+    handled: Handled,
     strategy: &impl CommitStrategy,
     guide: &Guide<H>,
     status: &StatusBoard,
-) {
-    let mut backoff = Backoff::new();
-    let mut batch = vec![effects];
+) -> Result<Trail, Handled> {
+    let Handled {
+        mut effects,
+        mut trail,
+    } = handled;
     loop {
-        let refused = match strategy.commit(batch).await {
+        let Refused { batch, reason } = match strategy.commit(vec![effects]).await {
             Ok(()) => break,
             Err(refused) => refused,
         };
-        batch = refused.batch;
-        match refused.reason {
+        match reason {
             CommitError::Duplicate => break,
-            CommitError::Rejected(reason) if trail.end == End::Done => {
+            CommitError::Fenced(reason) => {
+                warn!(position = %trail.record.position(), error = chain(&*reason), "left to the partition's new owner");
+                trail.end = End::Fenced;
+                break;
+            }
+            CommitError::Rejected(reason) if !matches!(trail.end, End::Dead(_)) => {
                 let failure = Failure::permanent(reason);
                 trail.end = End::Dead(failure.kind());
-                let identity = trail.identity.clone();
-                batch = vec![guide.dead(&trail.record, identity, trail.runs, &failure)];
-                continue;
+                effects = guide.dead(&trail, &failure);
+                trail.is_newly_held = effects.parked.is_some() && !trail.parks;
             }
             // A dead letter has no statements of its own, so this is ours to mend and not the message's fault.
             CommitError::Rejected(reason) => {
                 error!(position = %trail.record.position(), error = chain(&*reason), "dead letter rejected by the commit target; retried for ever");
                 status.commits_failed(&chain(&*reason));
+                return Err(again(batch, trail));
             }
-            CommitError::Unavailable(reason) | CommitError::Fenced(reason) => {
-                status.commits_failed(&chain(&*reason))
+            CommitError::Unavailable(reason) => {
+                status.commits_failed(&chain(&*reason));
+                return Err(again(batch, trail));
             }
         }
-        backoff.wait().await;
     }
     status.commits_recovered();
+    Ok(trail)
+}
+
+/// A message whose commit is tried again.
+fn again(mut batch: Vec<Finished>, trail: Trail) -> Handled {
+    let effects = batch
+        .pop()
+        .expect("a strategy gives back what it was handed");
+    Handled { effects, trail }
 }

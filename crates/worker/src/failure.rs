@@ -62,12 +62,12 @@ impl Failure {
         chain(self.source.as_ref())
     }
 
-    pub(crate) fn undecodable(error: longshore_event::DecodeError) -> Self {
+    pub(crate) fn undecodable(error: &longshore_event::DecodeError) -> Self {
         Self {
             kind: ErrorKind::Undecodable,
             is_outage: false,
             error_type: error.name(),
-            source: error.into(),
+            source: chain(error).into(),
         }
     }
 

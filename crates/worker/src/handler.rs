@@ -112,7 +112,19 @@ impl<'a, P: Payload> Context<'a, P> {
     pub fn published(&self) -> impl Iterator<Item = &OutgoingRecord> {
         self.outgoing.iter().map(|(_, record)| record)
     }
-    pub(crate) fn into_effects(self) -> (Vec<Statement>, Vec<(Uuid, OutgoingRecord)>) {
-        (self.writes, self.outgoing)
+
+    pub(crate) fn into_decisions(self) -> Decisions {
+        Decisions {
+            writes: self.writes,
+            outgoing: self.outgoing,
+        }
     }
+}
+
+/// What a handler left in its context.
+#[derive(Debug, Default)]
+pub(crate) struct Decisions {
+    pub(crate) writes: Vec<Statement>,
+    /// Follow-on records with their derived ids.
+    pub(crate) outgoing: Vec<(Uuid, OutgoingRecord)>,
 }

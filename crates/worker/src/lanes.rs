@@ -4,19 +4,79 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use longshore_event::{Identity, TopicPartition};
+use tokio::time::Instant;
 
-/// What is kept in order. One key is one lane even if it appears in several topics.
+use crate::assignments::Place;
+
+/// What is kept in order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LaneKey {
-    /// A message's key.
+    /// A message's key: one lane even if it appears in several topics.
     Key(Bytes),
+    /// A key of one partition, where each partition commits by itself.
+    KeyOfPartition(TopicPartition, Bytes),
     /// Messages without a key are kept in the order of their partition.
     Partition(TopicPartition),
+}
+
+/// How far a key's lane reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LaneScope {
+    /// Over all partitions that are this worker's.
+    Group,
+    /// Over one partition. A strategy that commits in log order needs it: with lanes across partitions, two partitions
+    /// could wait for each other.
+    Partition,
+}
+
+impl LaneKey {
+    /// The name in the store. Names of keys and of partitions never meet.
+    pub(crate) fn name(&self) -> Bytes {
+        match self {
+            Self::Key(key) | Self::KeyOfPartition(_, key) => [b"k", &key[..]].concat().into(),
+            Self::Partition(partition) => format!("p{partition}").into(),
+        }
+    }
+
+    /// Reads a name; `None` if it is none.
+    pub(crate) fn from_name(name: &Bytes) -> Option<Self> {
+        match name.first()? {
+            b'k' => Some(Self::Key(name.slice(1..))),
+            b'p' => {
+                let text = std::str::from_utf8(&name[1..]).ok()?;
+                let (topic, partition) = text.rsplit_once('/')?;
+                let partition = partition.parse().ok()?;
+                Some(Self::Partition(TopicPartition::new(topic, partition)))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Stands for a lane while one of its messages is out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LaneId(usize);
+
+impl LaneId {
+    /// Its place in the table of lanes; a later lane may have it again.
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Where a message of a lane is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whereabouts {
+    Waiting,
+    Out { lane: LaneId, since: Instant },
+}
+
+#[cfg(test)]
+impl LaneId {
+    pub(crate) fn for_test(index: usize) -> Self {
+        Self(index)
+    }
+}
 
 /// All lanes that hold a message, waiting or out. A lane costs nothing once it is empty.
 #[derive(Debug)]
@@ -33,6 +93,8 @@ struct Lane<M> {
     key: LaneKey,
     waiting: VecDeque<M>,
     out: bool,
+    /// The message that is out, and since when.
+    going: Option<(Place, Instant)>,
     /// What took effect while others waited here: a copy among the waiting was looked up in the inbox too early.
     done: Vec<Identity>,
 }
@@ -59,6 +121,7 @@ impl<M> Lanes<M> {
             key: key.clone(),
             waiting: VecDeque::from([message]),
             out: false,
+            going: None,
             done: Vec::new(),
         };
         let index = self.free.pop().unwrap_or(self.lanes.len());
@@ -100,6 +163,50 @@ impl<M> Lanes<M> {
         self.ready.push_back(id.0);
     }
 
+    /// The lane's message comes back to its front: it is tried again when the lane's turn comes.
+    pub(crate) fn put_back(&mut self, id: LaneId, message: M) {
+        if let Some(lane) = &mut self.lanes[id.0] {
+            lane.out = false;
+            lane.waiting.push_front(message);
+            self.ready.push_back(id.0);
+        }
+    }
+
+    /// Notes which message of the lane is out.
+    pub(crate) fn went_out(&mut self, id: LaneId, place: Place) {
+        if let Some(lane) = &mut self.lanes[id.0] {
+            lane.going = Some((place, Instant::now()));
+        }
+    }
+
+    /// Looks for a message: out by its place, or waiting by `is_it`.
+    pub(crate) fn find(
+        &self,
+        place: Place,
+        is_it: impl Fn(&M) -> bool,
+    ) -> Option<(&LaneKey, Whereabouts)> {
+        self.lanes.iter().enumerate().find_map(|(index, lane)| {
+            let lane = lane.as_ref()?;
+            let whereabouts = match lane.going.filter(|_| lane.out) {
+                Some((going, since)) if going == place => Whereabouts::Out {
+                    lane: LaneId(index),
+                    since,
+                },
+                _ if lane.waiting.iter().any(&is_it) => Whereabouts::Waiting,
+                _ => return None,
+            };
+            Some((&lane.key, whereabouts))
+        })
+    }
+
+    /// Takes what waits behind the lane's message that is out.
+    pub(crate) fn take_waiting(&mut self, id: LaneId) -> VecDeque<M> {
+        match &mut self.lanes[id.0] {
+            Some(lane) => std::mem::take(&mut lane.waiting),
+            None => VecDeque::new(),
+        }
+    }
+
     /// Whether a message of this lane took effect under this identity while others waited behind it.
     pub(crate) fn took_effect(&self, id: LaneId, identity: &Identity) -> bool {
         self.lanes[id.0]
@@ -107,15 +214,22 @@ impl<M> Lanes<M> {
             .is_some_and(|lane| lane.done.contains(identity))
     }
 
-    /// Takes away the waiting messages that `keep` does not want; says how many.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&M) -> bool) -> usize {
-        let mut dropped = 0;
+    /// Takes out the waiting messages that `keep` does not want.
+    pub(crate) fn take_unless(&mut self, mut keep: impl FnMut(&M) -> bool) -> Vec<M> {
+        let mut taken = Vec::new();
         for lane in self.lanes.iter_mut().flatten() {
-            let before = lane.waiting.len();
-            lane.waiting.retain(&mut keep);
-            dropped += before - lane.waiting.len();
+            if lane.waiting.iter().all(&mut keep) {
+                continue;
+            }
+            for message in std::mem::take(&mut lane.waiting) {
+                if keep(&message) {
+                    lane.waiting.push_back(message);
+                } else {
+                    taken.push(message);
+                }
+            }
         }
-        dropped
+        taken
     }
 
     fn remove(&mut self, index: usize) {
@@ -174,7 +288,7 @@ mod tests {
         lanes.push(key("a"), 1);
         lanes.push(key("b"), 2);
 
-        assert_eq!(lanes.retain(|message| *message == 2), 1);
+        assert_eq!(lanes.take_unless(|message| *message == 2), [1]);
         let (lane, message) = lanes.start().expect("b");
         assert_eq!(message, 2);
         lanes.finish(lane, None);

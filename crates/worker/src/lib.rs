@@ -34,23 +34,35 @@ mod store;
 pub use store::{Commit, Fence, Store, StoreCounts, StoreError};
 
 mod settings;
-pub use settings::{Clock, Retry, Settings};
+pub use settings::{Brake, Clock, OnDead, Park, Retry, Settings};
 
 mod status;
 pub use status::Status;
+
+mod report;
+pub use report::{
+    BrakeReport, BrakeState, Inspector, OldestReport, OldestState, ParkedReport, PartitionReport,
+    Report,
+};
 
 mod metrics;
 pub use metrics::Metrics;
 
 mod assignments;
 mod backoff;
+mod brake;
 mod committer;
+mod ending;
 mod intake;
 mod journey;
 mod lanes;
+mod message;
+mod parking;
 mod pending;
 mod watermark;
 
+mod drain;
+mod explain;
 mod rebalance;
 mod run_loop;
 pub use run_loop::Worker;
@@ -59,5 +71,9 @@ mod plain;
 pub use plain::PlainStrategy;
 
 mod relay;
+
+mod pruning;
+pub use pruning::Retention;
+
 mod store_strategy;
 pub use store_strategy::StoreStrategy;

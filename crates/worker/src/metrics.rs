@@ -21,6 +21,7 @@ struct Inner {
     handled: Family<Destination, Counter>,
     failed: Family<Failed, Counter>,
     retried: Family<Destination, Counter>,
+    parked: Family<Destination, Counter>,
     dead_lettered: Family<Failed, Counter>,
     lag: Family<Partition, Gauge>,
     in_flight: Gauge,
@@ -60,6 +61,7 @@ impl Metrics {
             handled: Family::default(),
             failed: Family::default(),
             retried: Family::default(),
+            parked: Family::default(),
             dead_lettered: Family::default(),
             lag: Family::default(),
             in_flight: Gauge::default(),
@@ -82,6 +84,7 @@ impl Metrics {
             consumed: inner.consumed.get_or_create_owned(&destination),
             handled: inner.handled.get_or_create_owned(&destination),
             retried: inner.retried.get_or_create_owned(&destination),
+            parked: inner.parked.get_or_create_owned(&destination),
             seconds: inner.process_seconds.clone(),
             destination,
             metrics: self.clone(),
@@ -141,6 +144,11 @@ impl Inner {
             self.retried.clone(),
         );
         registry.register(
+            "longshore_parked_messages",
+            "Messages parked, each time they were",
+            self.parked.clone(),
+        );
+        registry.register(
             "longshore_dead_lettered_messages",
             "Messages given up and committed as dead letters",
             self.dead_lettered.clone(),
@@ -174,6 +182,7 @@ pub(crate) struct TopicMetrics {
     pub(crate) consumed: Counter,
     pub(crate) handled: Counter,
     pub(crate) retried: Counter,
+    pub(crate) parked: Counter,
     pub(crate) seconds: Histogram,
     destination: Destination,
     metrics: Metrics,

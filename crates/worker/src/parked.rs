@@ -72,4 +72,6 @@ pub struct ParkedHead {
     pub failure: Option<ParkedFailure>,
     /// Rows of the lane, the first one included.
     pub rows: u64,
+    /// [`ParkedRow::sequence`] of the last row: what is parked later stands above it.
+    pub last: i64,
 }

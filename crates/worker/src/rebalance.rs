@@ -1,6 +1,7 @@
 //! Partitions that come and go: finish before they move, drop what has moved, leave the group at the end.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -9,9 +10,15 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
+use crate::ending::Trail;
 use crate::intake::Step;
+use crate::message::Message;
 use crate::run_loop::RunLoop;
-use crate::{CommitStrategy, Handler, Source};
+use crate::{CommitStrategy, Handler, Source, SourceError};
+
+/// How long a partition that another instance has taken over in the store may stay assigned to this one: well over a
+/// session, within which the group finds out who is its member.
+const FENCED: Duration = Duration::from_secs(90);
 
 /// What the worker is doing about its partitions.
 pub(crate) enum Phase {
@@ -129,33 +136,56 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     }
 
     /// Starts nothing more of these partitions, and drops what no handler has been given.
-    fn leave(&mut self, partitions: &[TopicPartition]) {
+    pub(crate) fn leave(&mut self, partitions: &[TopicPartition]) {
         self.assignments.leave(partitions);
-        let assignments = &mut self.assignments;
-        let mut keep = |place| {
-            let keep = assignments.may_start(place);
-            if !keep {
-                assignments.abandon(place);
-            }
-            keep
-        };
-        let mut dropped = self.lanes.retain(|message| keep(message.place));
+        let assignments = &self.assignments;
+        let may_start = |message: &Message<H::Payload>| assignments.may_start(message.place);
+        let mut dropped = self.lanes.take_unless(may_start);
         for step in &mut self.steps {
             match step {
-                Step::TakeOver(over) => over.retain(|partition| !partitions.contains(partition)),
+                Step::TakeOver(over) | Step::LoadParked(over) => {
+                    over.retain(|partition| !partitions.contains(partition));
+                }
                 Step::Admit(messages) => {
-                    let before = messages.len();
-                    messages.retain(|message| keep(message.place));
-                    dropped += before - messages.len();
+                    dropped.extend(messages.extract_if(.., |message| !may_start(message)));
                 }
             }
         }
-        self.release(dropped);
+        for message in &dropped {
+            self.assignments.abandon(message.place);
+            self.let_message_go(message);
+        }
+        self.parking.leave(partitions);
     }
 
     fn let_go(&mut self, partitions: &[TopicPartition]) {
         self.assignments.remove(partitions);
+        if let Some((partition, _)) = &self.fenced
+            && partitions.contains(partition)
+        {
+            self.fenced = None;
+        }
         self.status.assigned(self.assignments.partitions());
+    }
+
+    /// The store says that a partition has another owner: whatever the group will say, nothing of it takes effect here.
+    pub(crate) fn fenced(&mut self, trail: &Trail) {
+        let partition = self.assignments.partition(trail.place);
+        let Some(partition) =
+            partition.filter(|partition| self.assignments.is_worked_on(partition))
+        else {
+            return;
+        };
+        warn!(%partition, "another instance has taken the partition over; waiting for the group to say so");
+        self.leave(std::slice::from_ref(&partition));
+        let until = Instant::now() + FENCED;
+        self.fenced.get_or_insert((partition, until));
+    }
+
+    /// The group did not take a partition away whose messages cannot take effect here: only a fresh start helps.
+    pub(crate) fn fenced_for_good(&mut self) -> SourceError {
+        let (partition, _) = self.fenced.take().expect("its deadline has passed");
+        SourceError::TakenOver { partition }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use longshore_event::Limits;
+use longshore_event::{Limits, redrive_topic};
 use tokio::time::Instant;
 
 /// The settings of one worker process.
@@ -21,6 +21,14 @@ pub struct Settings {
     pub max_batch: usize,
     /// Immediate retries of a transient failure.
     pub retry: Retry,
+    /// What comes after them, if the strategy can park messages.
+    pub park: Park,
+    /// What a dead message means for its key.
+    pub on_dead: OnDead,
+    /// When so many messages fail that the worker waits instead.
+    pub brake: Brake,
+    /// Where dead letters come back, to this group alone. Only on this topic are the headers of a redrive believed.
+    pub redrive_topic: Arc<str>,
     /// Time for one run of the handler; one that takes longer is dropped, which is a transient failure.
     pub handler_timeout: Duration,
     /// Time to finish what is in flight when partitions move or the worker stops.
@@ -36,12 +44,17 @@ pub struct Settings {
 impl Settings {
     /// Defaults for the consumer group `group`.
     pub fn new(group: impl Into<Arc<str>>) -> Self {
+        let group = group.into();
         Self {
-            group: group.into(),
+            redrive_topic: redrive_topic(&group),
+            group,
             concurrency: 64,
             max_in_flight: 2_000,
             max_batch: 500,
             retry: Retry::default(),
+            park: Park::default(),
+            on_dead: OnDead::default(),
+            brake: Brake::default(),
             handler_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(25),
             limits: Limits::default(),
@@ -81,11 +94,93 @@ impl Retry {
         if failed >= self.attempts || elapsed >= self.total {
             return None;
         }
-        let doubled = self
-            .first
-            .saturating_mul(1 << failed.saturating_sub(1).min(20));
-        Some(jittered(doubled.min(self.longest)))
+        Some(doubling(self.first, self.longest, failed.saturating_sub(1)))
     }
+}
+
+/// Parking: what failed all its immediate retries waits in the store, and its key with it, and is tried again later.
+#[derive(Clone, Copy, Debug)]
+pub struct Park {
+    /// Runs of the handler in all, the immediate ones included; then the message is dead.
+    pub attempts: u32,
+    /// The first wait; each later one is twice as long.
+    pub first: Duration,
+    /// The longest wait between two runs.
+    pub longest: Duration,
+    /// Parked keys in memory, some hundred bytes each. At the bound no more messages are taken in until keys have
+    /// drained.
+    pub max_keys: usize,
+}
+
+impl Default for Park {
+    /// About an hour in all: 5 s, 10 s, 20 s and so on up to 10 minutes.
+    fn default() -> Self {
+        Self {
+            attempts: 16,
+            first: Duration::from_secs(5),
+            longest: Duration::from_secs(600),
+            max_keys: 50_000,
+        }
+    }
+}
+
+impl Park {
+    /// The wait before the next run of a message that has failed `failed` times, `immediate` of them at once; `None` to
+    /// give up.
+    pub(crate) fn next(&self, failed: u32, immediate: u32) -> Option<Duration> {
+        if failed >= self.attempts {
+            return None;
+        }
+        Some(doubling(
+            self.first,
+            self.longest,
+            failed.saturating_sub(immediate),
+        ))
+    }
+}
+
+/// What a dead message means for the later messages of its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDead {
+    /// They go on.
+    #[default]
+    GoOn,
+    /// They wait until the dead one is redriven or discarded. Needs a strategy that can park messages.
+    HoldKey,
+}
+
+/// The brake: when most of the recent messages fail, what they need is probably down, and parking or burying them all
+/// would help nobody. The worker then waits and probes with one message at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Brake {
+    /// Messages that are looked back at.
+    pub window: usize,
+    /// It does not act before it has seen so many.
+    pub least: usize,
+    /// It acts when a greater share than this failed; 1.0 turns it off.
+    pub share: f64,
+    /// The wait before the first probe; each later one is twice as long.
+    pub first: Duration,
+    /// The longest wait between two probes.
+    pub longest: Duration,
+}
+
+impl Default for Brake {
+    fn default() -> Self {
+        Self {
+            window: 50,
+            least: 20,
+            share: 0.5,
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `first` doubled `times`, at most `longest`, with jitter.
+pub(crate) fn doubling(first: Duration, longest: Duration, times: u32) -> Duration {
+    // Twenty doublings make twelve days of a second.
+    jittered(first.saturating_mul(1 << times.min(20)).min(longest))
 }
 
 /// Between half of `wait` and the whole of it, so that what failed together does not come back together.

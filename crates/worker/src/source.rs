@@ -87,6 +87,14 @@ pub enum SourceError {
         /// The consumer group.
         group: String,
     },
+    /// Another instance works on a partition that the group says is this one's.
+    #[error(
+        "{partition} was taken over in the store by another instance, but the group still assigns it to this one; restart the worker, and make sure that no other group uses its store"
+    )]
+    TakenOver {
+        /// The partition.
+        partition: TopicPartition,
+    },
     /// Anything else the client calls fatal.
     #[error("the consumer of group {group} failed and cannot recover; restart the worker")]
     Fatal {

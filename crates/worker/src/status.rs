@@ -40,6 +40,10 @@ impl StatusBoard {
         self.0.subscribe()
     }
 
+    pub(crate) fn now(&self) -> Status {
+        self.0.borrow().clone()
+    }
+
     pub(crate) fn assigned(&self, partitions: Vec<TopicPartition>) {
         self.0
             .send_if_modified(|status| replace(&mut status.assigned, partitions));

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longshore_event::{Identity, TopicPartition};
 
+use crate::pruning::Pruning;
 use crate::relay::Relay;
 use crate::{
     Clock, Commit, CommitError, CommitStrategy, Fence, Finished, OutboxRow, ParkedHead, ParkedRow,
-    Publisher, Refused, Store, StoreError,
+    Publisher, Refused, Retention, Store, StoreError,
 };
 
 /// Commits to a [`Store`] and publishes through a [`Publisher`]: exactly once in effect.
@@ -18,6 +19,7 @@ use crate::{
 pub struct StoreStrategy<S> {
     store: Arc<S>,
     relay: Relay,
+    _pruning: Pruning,
     clock: Clock,
     /// The right to commit, by partition.
     fences: Mutex<HashMap<TopicPartition, Fence>>,
@@ -26,12 +28,19 @@ pub struct StoreStrategy<S> {
 }
 
 impl<S: Store> StoreStrategy<S> {
-    /// Starts the relay of the store's outbox as a task of its own; it ends with the strategy.
+    /// Starts the relay of the store's outbox and the pruning of its inbox as tasks of their own; they end with the
+    /// strategy.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn new(store: Arc<S>, publisher: impl Publisher, clock: Clock) -> Self {
+    pub fn new(
+        store: Arc<S>,
+        publisher: impl Publisher,
+        clock: Clock,
+        retention: Retention,
+    ) -> Self {
         Self {
+            _pruning: Pruning::spawn(store.clone(), retention, clock.clone()),
             relay: Relay::spawn(store.clone(), publisher, clock.clone()),
             store,
             clock,

@@ -14,31 +14,56 @@ pub(crate) struct Ticket(u64);
 /// only kept.
 #[derive(Debug, Default)]
 pub(crate) struct Watermark {
-    /// From the oldest unfinished record on; `true` once finished.
-    tracked: VecDeque<(Offset, bool)>,
+    /// From the oldest unfinished record on.
+    tracked: VecDeque<(Offset, State)>,
     /// The ticket of the first one in `tracked`.
     first: u64,
+    /// The ticket of the first record, from the front, that is not even ready.
+    unready: u64,
     next: Option<NextOffset>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Unfinished,
+    /// Handled, and waiting for its commit.
+    Ready,
+    Finished,
 }
 
 impl Watermark {
     /// Tracks a record. Records must come in offset order.
     pub(crate) fn track(&mut self, offset: Offset) -> Ticket {
         let ticket = Ticket(self.first + self.tracked.len() as u64);
-        self.tracked.push_back((offset, false));
+        self.tracked.push_back((offset, State::Unfinished));
         ticket
+    }
+
+    /// Marks a record ready to be committed.
+    pub(crate) fn ready(&mut self, ticket: Ticket) {
+        if let Some(entry) = self.entry(ticket) {
+            entry.1 = State::Ready;
+        }
+    }
+
+    /// Whether every record up to this one is ready or finished.
+    pub(crate) fn completes_prefix(&mut self, ticket: Ticket) -> bool {
+        self.unready = self.unready.max(self.first);
+        while let Some((_, state)) = self.tracked.get((self.unready - self.first) as usize)
+            && *state != State::Unfinished
+        {
+            self.unready += 1;
+        }
+        ticket.0 < self.unready
     }
 
     /// Marks a record finished; says whether the watermark moved. Finishing twice changes nothing.
     pub(crate) fn finish(&mut self, ticket: Ticket) -> bool {
-        let Some(index) = ticket.0.checked_sub(self.first) else {
-            return false;
-        };
-        if let Some(entry) = self.tracked.get_mut(index as usize) {
-            entry.1 = true;
+        if let Some(entry) = self.entry(ticket) {
+            entry.1 = State::Finished;
         }
         let before = self.next;
-        while let Some(&(offset, true)) = self.tracked.front() {
+        while let Some(&(offset, State::Finished)) = self.tracked.front() {
             self.tracked.pop_front();
             self.first += 1;
             self.next = Some(offset.next());
@@ -49,6 +74,17 @@ impl Watermark {
     /// The offset to read next if the process ended now; `None` if nothing has been finished yet.
     pub(crate) fn next(&self) -> Option<NextOffset> {
         self.next
+    }
+
+    /// The oldest unfinished record.
+    pub(crate) fn oldest(&self) -> Option<(Ticket, Offset)> {
+        let (offset, _) = self.tracked.front()?;
+        Some((Ticket(self.first), *offset))
+    }
+
+    fn entry(&mut self, ticket: Ticket) -> Option<&mut (Offset, State)> {
+        let index = ticket.0.checked_sub(self.first)?;
+        self.tracked.get_mut(index as usize)
     }
 }
 
@@ -68,6 +104,20 @@ mod tests {
         assert!(watermark.finish(first));
         assert_eq!(watermark.next(), Some(NextOffset(16)));
         assert!(!watermark.finish(first), "finished before");
+    }
+
+    #[test]
+    fn a_prefix_is_complete_when_nothing_below_is_unfinished() {
+        let mut watermark = Watermark::default();
+        let tickets: Vec<_> = (0..3).map(|n| watermark.track(Offset(n))).collect();
+
+        watermark.ready(tickets[2]);
+        watermark.ready(tickets[0]);
+        assert!(watermark.completes_prefix(tickets[0]));
+        assert!(!watermark.completes_prefix(tickets[2]));
+        watermark.finish(tickets[0]);
+        watermark.ready(tickets[1]);
+        assert!(watermark.completes_prefix(tickets[2]));
     }
 
     proptest! {

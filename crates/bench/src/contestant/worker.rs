@@ -8,7 +8,7 @@ use longshore_kafka::{Connection, KafkaPublisher, KafkaSource};
 use longshore_store::{Migration, SqlStore};
 use longshore_worker::{
     Clock, CommitStrategy, Context, Failure, Handler, Metrics, PlainStrategy, PublishError,
-    Publisher, Settings, StoreStrategy, Worker, sql,
+    Publisher, Retention, Settings, StoreStrategy, Worker, sql,
 };
 use prometheus_client::registry::Registry;
 
@@ -24,7 +24,12 @@ const MIGRATIONS: &[Migration] = &[Migration {
 
 pub(super) async fn store(task: Task, max_batch: Option<usize>) -> anyhow::Result<()> {
     let store = SqlStore::open(&task.store.parse()?, &task.group, MIGRATIONS).await?;
-    let strategy = StoreStrategy::new(Arc::new(store), publisher(&task)?, Clock::system());
+    let strategy = StoreStrategy::new(
+        Arc::new(store),
+        publisher(&task)?,
+        Clock::system(),
+        Retention::default(),
+    );
     let mut settings = Settings::new(task.group.as_str());
     if let Some(max_batch) = max_batch {
         settings.max_batch = max_batch;

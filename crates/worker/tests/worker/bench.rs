@@ -1,18 +1,18 @@
 //! A bench for one consumer group: log, store and publisher that outlive the workers, and a handler that does what the
 //! note says.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use longshore_event::{Envelope, Identity, Record, TopicPartition};
+use longshore_event::{Envelope, Identity, Record, TopicPartition, redrive_topic};
 use longshore_testkit::memory::{
     Echo, MemoryGroup, MemoryLog, MemoryPublisher, MemorySource, MemoryStore, Note, SourceControl,
 };
 use longshore_worker::{
-    Clock, Context, Failure, Handler, Metrics, Settings, SourceError, Status, Store, StoreStrategy,
-    Worker, sql,
+    Clock, Context, Failure, Handler, Inspector, Metrics, Park, Retention, Settings, SourceError,
+    Status, Store, StoreStrategy, Worker, sql,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::{oneshot, watch};
@@ -33,11 +33,20 @@ pub(crate) struct Bench {
 
 /// What the handler was asked, in order: the note's text at its start, and again with a `.` at its end.
 #[derive(Clone, Default)]
-pub(crate) struct Calls(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Calls(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
 
 impl Calls {
     fn push(&self, call: String) {
         self.0.lock().expect("no panic holds it").push(call);
+    }
+
+    /// The service that `service` needs goes down, or comes back.
+    pub(crate) fn service_down(&self, down: bool) {
+        self.1.store(down, Ordering::Relaxed);
+    }
+
+    fn is_service_down(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
     }
 
     pub(crate) fn all(&self) -> Vec<String> {
@@ -49,8 +58,9 @@ impl Calls {
     }
 }
 
-/// Does what the note says: `slow` takes a second, `flaky` fails twice, `down` always fails, `poison` fails for
-/// good, `ask` asks the store, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects. Whatever it
+/// Does what the note says: `slow` takes a second, `flaky` fails twice, `late` fails until it was parked twice, `down`
+/// always fails, `service` fails while the service is down, `fixable` and `poison` fail for good,
+/// `ask` asks the store, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects. Whatever it
 /// does, it echoes the note if it succeeds.
 pub(crate) struct Script(pub(crate) Calls, MemoryStore);
 
@@ -68,7 +78,10 @@ impl Handler for Script {
         match note.text.split(' ').next().unwrap_or_default() {
             "slow" => tokio::time::sleep(Duration::from_secs(1)).await,
             "flaky" if context.attempt() <= 2 => Err(std::io::Error::other("not yet"))?,
+            "late" if context.attempt() <= 5 => Err(std::io::Error::other("not yet"))?,
             "down" => Err(std::io::Error::other("always"))?,
+            "service" if self.0.is_service_down() => Err(std::io::Error::other("away"))?,
+            "fixable" => return Err(Failure::permanent("not like this")),
             "poison" => return Err(Failure::permanent("never")),
             "ask" => self.1.ping().await?,
             "panic" => panic!("as asked"),
@@ -112,6 +125,7 @@ impl Handler for Silent {
 pub(crate) struct Running {
     pub(crate) control: SourceControl,
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) inspector: Inspector,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), SourceError>>,
 }
@@ -159,6 +173,11 @@ impl Bench {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             clock: Clock::from_tokio(Timestamp::UNIX_EPOCH),
+            park: Park {
+                attempts: 6,
+                first: Duration::from_secs(1),
+                ..Park::default()
+            },
             ..Settings::new(GROUP)
         }
     }
@@ -177,6 +196,7 @@ impl Bench {
             Arc::new(self.store.clone()),
             self.publisher.clone(),
             settings.clock.clone(),
+            Retention::default(),
         );
         let metrics = Metrics::register(&mut Registry::default(), GROUP);
         let handler = Script(self.calls.clone(), self.store.clone());
@@ -185,6 +205,7 @@ impl Bench {
         Running {
             control,
             status: worker.status(),
+            inspector: worker.inspector(),
             stop: Some(stop),
             task: tokio::spawn(worker.run(async {
                 // A dropped sender is a stop as well.
@@ -193,8 +214,17 @@ impl Bench {
         }
     }
 
+    /// The partitions that the group reads.
     pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
-        self.log.partitions("notes")
+        let mut partitions = self.log.partitions("notes");
+        partitions.extend(self.log.partitions(&redrive_topic(GROUP)));
+        partitions
+    }
+
+    /// The same bench, with a topic for redriven messages.
+    pub(crate) fn with_redrive(self) -> Self {
+        self.log.create_topic(&redrive_topic(GROUP), 1);
+        self
     }
 
     /// Produces notes of one key, with ids that no other note has.

@@ -37,9 +37,9 @@ async fn dead_letter_of(text: &str) -> (Bench, DeadLetter) {
 async fn a_transient_failure_is_a_dead_letter_after_the_last_attempt() {
     let (bench, letter) = dead_letter_of("down").await;
 
-    assert_eq!(bench.calls.started("down"), 4);
+    assert_eq!(bench.calls.started("down"), 6);
     assert_eq!(letter.kind, ErrorKind::Transient);
-    assert_eq!(letter.delivery_count, 4);
+    assert_eq!(letter.delivery_count, 6);
     assert_eq!(letter.message, "always");
     assert_eq!((letter.topic.as_str(), letter.offset), ("notes", 0));
     assert_eq!(

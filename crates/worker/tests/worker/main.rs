@@ -7,7 +7,9 @@ mod order;
 
 mod failures;
 mod outages;
+mod parking;
 
 mod crashes;
 mod plain;
 mod rebalances;
+mod reports;

@@ -197,8 +197,10 @@ impl Tables {
                 due_at: row.due_at,
                 failure: row.failure.clone(),
                 rows: 0,
+                last: row.sequence,
             });
             head.rows += 1;
+            head.last = row.sequence;
         }
         let mut heads: Vec<_> = heads.into_values().collect();
         heads.sort_by_key(|head| head.due_at);

@@ -1,0 +1,215 @@
+//! The brake at work: closed while messages go through; open when most of them fail; half-open while one message probes
+//! whether the cause is gone.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::lanes::LaneId;
+use crate::report::{BrakeReport, BrakeState};
+use crate::settings::{self, doubling};
+
+/// How the last message ended, as the brake sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// What it needs answered: it was done, or refused for good.
+    Answered,
+    /// It failed, and trying again might have helped.
+    Failed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Brake {
+    settings: settings::Brake,
+    state: State,
+    /// The outcomes of the last messages, each with whether it failed.
+    recent: VecDeque<bool>,
+    failed: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed,
+    /// Nothing is started until then.
+    Open {
+        until: Instant,
+        probes: u32,
+    },
+    /// One message is, and its end decides.
+    HalfOpen {
+        probe: Option<LaneId>,
+        probes: u32,
+    },
+}
+
+impl Brake {
+    pub(crate) fn new(settings: settings::Brake) -> Self {
+        Self {
+            settings,
+            state: State::Closed,
+            recent: VecDeque::with_capacity(settings.window),
+            failed: 0,
+        }
+    }
+
+    /// Whether another message may be started.
+    pub(crate) fn permits(&self) -> bool {
+        match self.state {
+            State::Closed => true,
+            State::Open { .. } => false,
+            State::HalfOpen { probe, .. } => probe.is_none(),
+        }
+    }
+
+    /// Whether failures are to wait instead of being parked or buried.
+    pub(crate) fn is_engaged(&self) -> bool {
+        !matches!(self.state, State::Closed)
+    }
+
+    /// A message was started; in the half-open state it is the probe.
+    pub(crate) fn started(&mut self, lane: LaneId) {
+        if let State::HalfOpen { probe, .. } = &mut self.state {
+            *probe = Some(lane);
+        }
+    }
+
+    /// A message came to an end.
+    pub(crate) fn ended(&mut self, lane: LaneId, outcome: Outcome) {
+        match &self.state {
+            State::Closed => self.look_back(outcome),
+            // Started before it opened: says nothing about now.
+            State::Open { .. } => {}
+            State::HalfOpen { probe, probes } if *probe == Some(lane) => match outcome {
+                Outcome::Answered => self.close(),
+                Outcome::Failed => self.open(probes + 1),
+            },
+            State::HalfOpen { .. } => {}
+        }
+    }
+
+    /// What it says of itself; `time_of` tells the time of day of a moment.
+    pub(crate) fn report(&self, time_of: impl Fn(Instant) -> Timestamp) -> BrakeReport {
+        BrakeReport {
+            state: match self.state {
+                State::Closed => BrakeState::Closed,
+                State::Open { .. } => BrakeState::Open,
+                State::HalfOpen { .. } => BrakeState::HalfOpen,
+            },
+            failed: self.failed,
+            of: self.recent.len(),
+            next_probe: self.probes_at().map(time_of),
+        }
+    }
+
+    /// When the next probe may start; `None` if nothing is waited for.
+    pub(crate) fn probes_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Open { until, .. } => Some(until),
+            State::Closed | State::HalfOpen { .. } => None,
+        }
+    }
+
+    /// The wait before a probe is over.
+    pub(crate) fn half_open(&mut self) {
+        if let State::Open { probes, .. } = self.state {
+            self.state = State::HalfOpen {
+                probe: None,
+                probes,
+            };
+        }
+    }
+
+    fn look_back(&mut self, outcome: Outcome) {
+        if self.settings.share >= 1.0 {
+            return;
+        }
+        if self.recent.len() >= self.settings.window
+            && let Some(forgotten) = self.recent.pop_front()
+        {
+            self.failed -= usize::from(forgotten);
+        }
+        let failed = outcome == Outcome::Failed;
+        self.recent.push_back(failed);
+        self.failed += usize::from(failed);
+        let seen = self.recent.len();
+        if seen >= self.settings.least && self.failed as f64 > self.settings.share * seen as f64 {
+            warn!(
+                failed = self.failed,
+                of = seen,
+                "most messages fail: waiting, and probing with one at a time"
+            );
+            self.open(0);
+        }
+    }
+
+    fn open(&mut self, probes: u32) {
+        let wait: Duration = doubling(self.settings.first, self.settings.longest, probes);
+        self.state = State::Open {
+            until: Instant::now() + wait,
+            probes,
+        };
+    }
+
+    fn close(&mut self) {
+        info!("a message went through: going on");
+        self.state = State::Closed;
+        self.recent.clear();
+        self.failed = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lanes::LaneId;
+
+    fn brake() -> Brake {
+        Brake::new(settings::Brake {
+            window: 10,
+            least: 6,
+            ..settings::Brake::default()
+        })
+    }
+
+    fn end(brake: &mut Brake, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            brake.ended(LaneId::for_test(0), *outcome);
+        }
+    }
+
+    #[test]
+    fn it_opens_when_most_of_enough_messages_failed() {
+        use Outcome::{Answered, Failed};
+        let mut brake = brake();
+        end(&mut brake, &[Failed, Failed, Failed]);
+        assert!(brake.permits(), "three are too few to judge by");
+        end(&mut brake, &[Answered, Answered, Answered]);
+        assert!(brake.permits(), "half is not most");
+        end(&mut brake, &[Failed]);
+        assert!(!brake.permits() && brake.is_engaged());
+    }
+
+    #[test]
+    fn one_probe_at_a_time_decides() {
+        let mut brake = brake();
+        end(&mut brake, &[Outcome::Failed; 6]);
+        let first = brake.probes_at().expect("open");
+        brake.half_open();
+        assert!(brake.permits());
+        brake.started(LaneId::for_test(7));
+        assert!(!brake.permits(), "a second one must wait for the first");
+
+        brake.ended(LaneId::for_test(3), Outcome::Answered);
+        assert!(!brake.permits(), "a straggler is no probe");
+        brake.ended(LaneId::for_test(7), Outcome::Failed);
+        assert!(brake.probes_at().expect("open again") > first);
+
+        brake.half_open();
+        brake.started(LaneId::for_test(7));
+        brake.ended(LaneId::for_test(7), Outcome::Answered);
+        assert!(brake.permits() && !brake.is_engaged());
+    }
+}

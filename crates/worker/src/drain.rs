@@ -1,0 +1,171 @@
+//! Keys that park and drain: a failed message waits in the store, its later ones behind it, and when the time has come
+//! they go through their lane as if they came from the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use longshore_event::TopicPartition;
+use tokio::time::Instant;
+use tracing::error;
+
+use crate::ending::{Handled, Trail};
+use crate::intake::{ParkedOf, until_available};
+use crate::lanes::{LaneId, LaneKey};
+use crate::message::{Arrival, Message};
+use crate::parking::{Head, PAGE, Page};
+use crate::run_loop::RunLoop;
+use crate::status::StatusBoard;
+use crate::{CommitStrategy, Failure, Handler, ParkedRow, Source};
+
+/// How often a key that waits for a redrive is looked at: another instance may have handled it.
+const HELD_CHECK: Duration = Duration::from_secs(5);
+
+/// The next messages of a parked lane, read from the store.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    key: LaneKey,
+    rows: Vec<ParkedRow>,
+}
+
+impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
+    /// What was parked of partitions that have just come.
+    pub(crate) fn parked_before(&mut self, parked: Vec<ParkedOf>) {
+        for ParkedOf {
+            partition,
+            heads,
+            complete,
+        } in parked
+        {
+            if !self.assignments.is_worked_on(&partition) {
+                continue;
+            }
+            if !complete {
+                self.parking.is_incomplete(partition);
+            }
+            for head in heads {
+                self.guide.sequence.raise_above(head.last);
+                match LaneKey::from_name(&head.lane) {
+                    Some(key) => self.parking.add(key, head),
+                    None => {
+                        error!(position = %head.position, lane = ?head.lane, "a parked message has no readable lane; it stays in the store");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The message waits in the store until `due_at`, and its key with it.
+    pub(crate) fn park(
+        &mut self,
+        message: Message<H::Payload>,
+        failure: &Failure,
+        due_at: Timestamp,
+        lane: LaneId,
+    ) {
+        let handled = self.guide.park(message, failure, due_at, lane);
+        self.hold_lane(handled, lane);
+    }
+
+    /// The message is given up, and its key is held if that is the policy.
+    pub(crate) fn bury(&mut self, message: Message<H::Payload>, failure: &Failure, lane: LaneId) {
+        let handled = self.guide.bury(message, failure, lane);
+        if handled.effects.parked.is_some() {
+            self.hold_lane(handled, lane);
+        } else {
+            self.ready(handled);
+        }
+    }
+
+    /// The message waits in the store behind others of its key.
+    pub(crate) fn park_behind(&mut self, message: Message<H::Payload>, key: &LaneKey) {
+        let handled = self.guide.park_behind(message);
+        self.parking
+            .park_behind(key, &handled.effects.position.partition);
+        self.ready(handled);
+    }
+
+    /// The commit buried a message whose key is to be held from then on.
+    pub(crate) fn hold_behind(&mut self, trail: &Trail, lane: LaneId) {
+        let (Some(partition), now) = (
+            self.assignments.partition(trail.place),
+            self.guide.settings.clock.now(),
+        ) else {
+            return;
+        };
+        let head = Head::held(trail, now);
+        self.parking.hold(trail.key.clone(), partition, head);
+        self.park_waiting(lane, &trail.key);
+    }
+
+    fn hold_lane(&mut self, handled: Handled, lane: LaneId) {
+        let key = handled.trail.key.clone();
+        if let Some(row) = &handled.effects.parked {
+            self.parking.park(key.clone(), row);
+        }
+        self.ready(handled);
+        self.park_waiting(lane, &key);
+    }
+
+    /// What waits in memory behind a message that is parked waits in the store from now on, where some of it is already.
+    fn park_waiting(&mut self, lane: LaneId, key: &LaneKey) {
+        for message in self.lanes.take_waiting(lane) {
+            match message.arrival {
+                Arrival::Parked(_) => self.assignments.abandon(message.place),
+                Arrival::Log | Arrival::Redriven(_) => self.park_behind(message, key),
+            }
+        }
+    }
+
+    /// When the next parked lane is to be looked at.
+    pub(crate) fn parked_due(&self) -> Option<Instant> {
+        if !self.brake.permits() {
+            return None;
+        }
+        let due_at = self.parking.next_due(self.guide.settings.concurrency)?;
+        let wait = due_at.duration_since(self.guide.settings.clock.now());
+        Some(Instant::now() + Duration::try_from(wait).unwrap_or(Duration::ZERO))
+    }
+
+    /// Reads the next messages of the lanes whose time has come.
+    pub(crate) fn load_due(&mut self) {
+        let now = self.guide.settings.clock.now();
+        let most = self.guide.settings.concurrency;
+        while let Some((key, partitions)) = self.parking.take_due(now, most) {
+            let load = load(key, partitions, self.strategy.clone(), self.status.clone());
+            self.loads.push(load.boxed());
+        }
+    }
+
+    /// Hands the next messages of a parked lane to it.
+    pub(crate) fn loaded(&mut self, loaded: Loaded) {
+        let Loaded { key, mut rows } = loaded;
+        let whole_page = rows.len() == PAGE;
+        rows.retain(|row| self.assignments.is_worked_on(&row.position.partition));
+        let now = self.guide.settings.clock.now();
+        let held_until = now + SignedDuration::try_from(HELD_CHECK).unwrap_or_default();
+        let Page::Drain(stay, rows) = self.parking.loaded(&key, rows, whole_page, now, held_until)
+        else {
+            return;
+        };
+        for row in rows {
+            if let Some(place) = self.assignments.readmit(&row.position.partition) {
+                let limits = &self.guide.settings.limits;
+                let message = Message::parked(row, stay, place, limits);
+                self.lanes.push(key.clone(), message);
+            }
+        }
+    }
+}
+
+async fn load<C: CommitStrategy>(
+    key: LaneKey,
+    partitions: Vec<TopicPartition>,
+    strategy: Arc<C>,
+    status: StatusBoard,
+) -> Loaded {
+    let name = key.name();
+    let rows = until_available(&status, || strategy.parked(&name, &partitions, PAGE)).await;
+    Loaded { key, rows }
+}

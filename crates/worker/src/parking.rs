@@ -1,0 +1,448 @@
+//! The parked lanes of this worker: which keys wait in the store, until when, and which of them are being drained. Their
+//! messages stay in the store until it is their turn.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use longshore_event::{Position, TopicPartition};
+
+use crate::ending::Trail;
+use crate::lanes::LaneKey;
+use crate::{ParkedFailure, ParkedHead, ParkedRow, ParkedState};
+
+/// Messages of a lane that are in memory at once while it is drained.
+pub(crate) const PAGE: usize = 8;
+
+/// All parked lanes.
+#[derive(Debug)]
+pub(crate) struct Parking {
+    lanes: HashMap<LaneKey, ParkedLane>,
+    /// Lanes that wait, by the time at which they are looked at again.
+    due: BTreeSet<(Timestamp, Stay)>,
+    by_stay: HashMap<Stay, LaneKey>,
+    stays: u64,
+    /// Lanes being loaded or drained.
+    draining: usize,
+    max_lanes: usize,
+    /// Partitions of which not all parked lanes are in memory.
+    incomplete: Vec<TopicPartition>,
+}
+
+/// A lane whose messages wait in the store.
+#[derive(Debug)]
+pub(crate) struct ParkedLane {
+    stay: Stay,
+    /// The partitions that its messages may be of.
+    partitions: Vec<TopicPartition>,
+    phase: Phase,
+    /// Messages that are being parked: decided, and not yet in the store.
+    parking: usize,
+    /// Whether the first message is among them: until it is there, the store would give it out as it was.
+    parking_head: bool,
+    /// Whether a message was parked since the store was last asked for them.
+    grew: bool,
+    pub(crate) head: Head,
+    /// Messages that wait, as far as is known.
+    pub(crate) rows: u64,
+}
+
+/// What is known of the first message of a lane.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) state: ParkedState,
+    pub(crate) position: Position,
+    pub(crate) attempts: u32,
+    pub(crate) due_at: Timestamp,
+    pub(crate) failure: Option<ParkedFailure>,
+}
+
+/// What happens to a parked lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting(Timestamp),
+    /// Its next messages are being read from the store.
+    Loading,
+    /// So many of them are in the lane; `last` if the store had no more.
+    Draining {
+        left: usize,
+        last: bool,
+    },
+    /// All that the store had is drained; what is being parked comes next.
+    Settling,
+}
+
+/// Which message of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// The one that failed.
+    Head,
+    /// One that waits behind it.
+    Behind,
+}
+
+/// One stay of a key among the parked; if it comes back it is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Stay(u64);
+
+/// What to do with a page of a lane that was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Page {
+    /// Hand these to the lane.
+    Drain(Stay, Vec<ParkedRow>),
+    /// Nothing for now.
+    Wait,
+}
+
+impl Head {
+    /// A message that died in its commit.
+    pub(crate) fn held(trail: &Trail, now: Timestamp) -> Self {
+        Self {
+            state: ParkedState::Held,
+            position: trail.record.position(),
+            attempts: trail.runs.count,
+            due_at: now,
+            failure: None,
+        }
+    }
+
+    fn of_row(row: &ParkedRow) -> Self {
+        Self {
+            state: row.state,
+            position: row.position.clone(),
+            attempts: row.attempts,
+            due_at: row.due_at,
+            failure: row.failure.clone(),
+        }
+    }
+}
+
+impl Parking {
+    pub(crate) fn new(max_lanes: usize) -> Self {
+        Self {
+            lanes: HashMap::new(),
+            due: BTreeSet::new(),
+            by_stay: HashMap::new(),
+            stays: 0,
+            draining: 0,
+            max_lanes,
+            incomplete: Vec::new(),
+        }
+    }
+
+    /// Whether messages of this lane must wait behind others in the store.
+    pub(crate) fn holds(&self, key: &LaneKey) -> bool {
+        !self.lanes.is_empty() && self.lanes.contains_key(key)
+    }
+
+    /// Whether the lane waits for a redrive.
+    pub(crate) fn is_held(&self, key: &LaneKey) -> bool {
+        let lane = self.lanes.get(key);
+        lane.is_some_and(|lane| lane.head.state == ParkedState::Held)
+    }
+
+    /// Parked lanes that may still be taken into memory. At zero no more messages are taken in.
+    pub(crate) fn room(&self) -> usize {
+        self.max_lanes.saturating_sub(self.lanes.len())
+    }
+
+    /// Whether messages may be taken in: there is room, and every parked lane is known.
+    pub(crate) fn may_admit(&self) -> bool {
+        self.incomplete.is_empty() && self.lanes.len() < self.max_lanes
+    }
+
+    /// Partitions whose parked lanes are to be loaded again, now that half of the room is free.
+    pub(crate) fn take_incomplete(&mut self) -> Option<Vec<TopicPartition>> {
+        let wanted = !self.incomplete.is_empty() && self.lanes.len() <= self.max_lanes / 2;
+        wanted.then(|| std::mem::take(&mut self.incomplete))
+    }
+
+    /// There was no room for all parked lanes of this partition.
+    pub(crate) fn is_incomplete(&mut self, partition: TopicPartition) {
+        self.incomplete.push(partition);
+    }
+
+    /// A lane that the store says is parked.
+    pub(crate) fn add(&mut self, key: LaneKey, parked: ParkedHead) {
+        let ParkedHead {
+            position,
+            state,
+            attempts,
+            due_at,
+            failure,
+            rows,
+            ..
+        } = parked;
+        let partition = position.partition.clone();
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            // Two partitions have parked messages of one lane: reading it tells which is first.
+            lane.knows(partition);
+            lane.rows = lane.rows.max(rows);
+            lane.grew = true;
+            self.wake(&key);
+            return;
+        }
+        let head = Head {
+            state,
+            position,
+            attempts,
+            due_at,
+            failure,
+        };
+        self.insert(key, partition, head, rows);
+    }
+
+    /// The first message of a lane was parked, or parked again.
+    pub(crate) fn park(&mut self, key: LaneKey, row: &ParkedRow) {
+        let head = Head::of_row(row);
+        let due_at = row.due_at;
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.head = head;
+            lane.knows(row.position.partition.clone());
+        } else {
+            self.insert(key.clone(), row.position.partition.clone(), head, 1);
+        }
+        self.wait(&key, due_at);
+        self.grow(&key);
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.parking_head = true;
+        }
+    }
+
+    /// A lane whose first message died, in the store already.
+    pub(crate) fn hold(&mut self, key: LaneKey, partition: TopicPartition, head: Head) {
+        match self.lanes.get_mut(&key) {
+            Some(lane) => lane.head = head,
+            None => self.insert(key, partition, head, 1),
+        }
+    }
+
+    /// Another message of the lane is being parked behind the others.
+    pub(crate) fn park_behind(&mut self, key: &LaneKey, partition: &TopicPartition) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.knows(partition.clone());
+            lane.rows += 1;
+        }
+        self.grow(key);
+    }
+
+    /// A message that was being parked is, or was refused: either way the store knows now.
+    pub(crate) fn settled(&mut self, key: &LaneKey, which: Which) {
+        let Some(lane) = self.lanes.get_mut(key) else {
+            return;
+        };
+        lane.parking = lane.parking.saturating_sub(1);
+        if which == Which::Head {
+            lane.parking_head = false;
+        }
+        if lane.phase == Phase::Settling {
+            self.wait(key, Timestamp::MIN);
+        }
+    }
+
+    /// The lane is to be looked at again at once.
+    pub(crate) fn wake(&mut self, key: &LaneKey) {
+        if let Some(lane) = self.lanes.get(key)
+            && matches!(lane.phase, Phase::Waiting(_) | Phase::Settling)
+        {
+            self.wait(key, Timestamp::MIN);
+        }
+    }
+
+    /// When the next lane is to be looked at; `None` if none waits, or `most` are being drained already.
+    pub(crate) fn next_due(&self, most: usize) -> Option<Timestamp> {
+        if self.draining >= most {
+            return None;
+        }
+        self.due.first().map(|(due_at, _)| *due_at)
+    }
+
+    /// Takes a lane whose time has come; its next messages are to be read, of these partitions.
+    pub(crate) fn take_due(
+        &mut self,
+        now: Timestamp,
+        most: usize,
+    ) -> Option<(LaneKey, Vec<TopicPartition>)> {
+        while self.next_due(most)? <= now {
+            let (_, stay) = self.due.pop_first()?;
+            let Some(key) = self.by_stay.get(&stay) else {
+                continue;
+            };
+            let Some(lane) = self.lanes.get_mut(key) else {
+                continue;
+            };
+            if lane.parking_head {
+                lane.phase = Phase::Settling;
+                continue;
+            }
+            lane.phase = Phase::Loading;
+            lane.grew = false;
+            self.draining += 1;
+            return Some((key.clone(), lane.partitions.clone()));
+        }
+        None
+    }
+
+    /// The next messages of a lane were read: of those partitions that are still this worker's, in order.
+    pub(crate) fn loaded(
+        &mut self,
+        key: &LaneKey,
+        mut rows: Vec<ParkedRow>,
+        whole_page: bool,
+        now: Timestamp,
+        held_until: Timestamp,
+    ) -> Page {
+        let Some(lane) = self.lanes.get_mut(key) else {
+            return Page::Wait;
+        };
+        if lane.phase != Phase::Loading {
+            return Page::Wait;
+        }
+        let Some(first) = rows.first() else {
+            if whole_page {
+                // They were of a partition that has left meanwhile.
+                self.wait(key, Timestamp::MIN);
+            } else {
+                self.drained(key);
+            }
+            return Page::Wait;
+        };
+        lane.head = Head::of_row(first);
+        if first.state == ParkedState::Held {
+            self.wait(key, held_until);
+            return Page::Wait;
+        }
+        if first.due_at > now {
+            let due_at = first.due_at;
+            self.wait(key, due_at);
+            return Page::Wait;
+        }
+        let free = rows
+            .iter()
+            .take_while(|row| row.state == ParkedState::Waiting);
+        let free = free.count();
+        let last = !whole_page && free == rows.len();
+        rows.truncate(free);
+        lane.phase = Phase::Draining {
+            left: rows.len(),
+            last,
+        };
+        Page::Drain(lane.stay, rows)
+    }
+
+    /// A message of the lane that came from the store has come to an end, or is left to the next owner.
+    pub(crate) fn drained_one(&mut self, key: &LaneKey, stay: Stay) {
+        let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.stay == stay) else {
+            return;
+        };
+        lane.rows = lane.rows.saturating_sub(1);
+        let Phase::Draining { left, last } = &mut lane.phase else {
+            return;
+        };
+        *left = left.saturating_sub(1);
+        let (left, last) = (*left, *last);
+        match (left, last && !lane.grew) {
+            (0, true) => self.drained(key),
+            (0, false) => self.wait(key, Timestamp::MIN),
+            _ => {}
+        }
+    }
+
+    /// These partitions leave: lanes that were theirs alone are forgotten, others read anew.
+    pub(crate) fn leave(&mut self, partitions: &[TopicPartition]) {
+        self.incomplete
+            .retain(|partition| !partitions.contains(partition));
+        let mut touched = Vec::new();
+        for (key, lane) in &mut self.lanes {
+            let before = lane.partitions.len();
+            lane.partitions
+                .retain(|partition| !partitions.contains(partition));
+            if lane.partitions.len() != before {
+                touched.push((key.clone(), lane.partitions.is_empty()));
+            }
+        }
+        for (key, forgotten) in touched {
+            if forgotten {
+                self.forget(&key);
+            } else {
+                self.wake(&key);
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&LaneKey, &ParkedLane)> {
+        self.lanes.iter()
+    }
+
+    /// All that the store had of the lane is drained. If nothing more is on its way there, the lane is free.
+    fn drained(&mut self, key: &LaneKey) {
+        let Some(lane) = self.lanes.get_mut(key) else {
+            return;
+        };
+        if lane.parking > 0 {
+            lane.leave_phase(&mut self.due, &mut self.draining);
+            lane.phase = Phase::Settling;
+        } else if lane.grew {
+            self.wait(key, Timestamp::MIN);
+        } else {
+            self.forget(key);
+        }
+    }
+
+    fn grow(&mut self, key: &LaneKey) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.parking += 1;
+            lane.grew = true;
+        }
+    }
+
+    fn insert(&mut self, key: LaneKey, partition: TopicPartition, head: Head, rows: u64) {
+        self.stays += 1;
+        let stay = Stay(self.stays);
+        let due_at = head.due_at;
+        let lane = ParkedLane {
+            stay,
+            partitions: vec![partition],
+            phase: Phase::Waiting(due_at),
+            parking: 0,
+            parking_head: false,
+            grew: false,
+            head,
+            rows,
+        };
+        self.due.insert((due_at, stay));
+        self.by_stay.insert(stay, key.clone());
+        self.lanes.insert(key, lane);
+    }
+
+    fn wait(&mut self, key: &LaneKey, until: Timestamp) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.leave_phase(&mut self.due, &mut self.draining);
+            lane.phase = Phase::Waiting(until);
+            self.due.insert((until, lane.stay));
+        }
+    }
+
+    fn forget(&mut self, key: &LaneKey) {
+        if let Some(mut lane) = self.lanes.remove(key) {
+            lane.leave_phase(&mut self.due, &mut self.draining);
+            self.by_stay.remove(&lane.stay);
+        }
+    }
+}
+
+impl ParkedLane {
+    fn knows(&mut self, partition: TopicPartition) {
+        if !self.partitions.contains(&partition) {
+            self.partitions.push(partition);
+        }
+    }
+
+    /// Takes the lane out of what is counted by phase.
+    fn leave_phase(&mut self, due: &mut BTreeSet<(Timestamp, Stay)>, draining: &mut usize) {
+        match self.phase {
+            Phase::Waiting(until) => drop(due.remove(&(until, self.stay))),
+            Phase::Loading | Phase::Draining { .. } => *draining -= 1,
+            Phase::Settling => {}
+        }
+    }
+}

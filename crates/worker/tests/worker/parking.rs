@@ -1,0 +1,268 @@
+//! Keys that park: what failed waits with everything behind it, other keys flow, and all of it drains in order.
+
+use std::time::Duration;
+
+use longshore_event::{
+    DeadLetter, OutgoingRecord, Position, Redrive, RedriveAction, redrive_topic,
+};
+use longshore_testkit::memory::Note;
+use longshore_worker::{Brake, OnDead, Park, ParkedState, Settings};
+
+use crate::bench::{Bench, GROUP, Running};
+
+/// A worker with these settings that owns every partition.
+fn start(bench: &Bench, change: impl FnOnce(&mut Settings)) -> Running {
+    let mut settings = bench.settings();
+    change(&mut settings);
+    let running = bench.start_with(settings, bench.group.join(2_000));
+    running.control.assign(&bench.partitions());
+    running
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_key_parks_its_later_records_and_drains_in_order() {
+    let bench = Bench::new(1);
+    bench.produce("a", &["late 1", "a 2", "a 3"]);
+    bench.produce("b", &["b 1"]);
+    let worker = bench.start();
+
+    bench
+        .until_true("the offset passes what is parked", |bench| {
+            bench.committed() == 4
+        })
+        .await;
+    assert_eq!(bench.store.parked_rows().len(), 3);
+    assert_eq!(bench.texts("echoes"), ["b 1"], "another key flows");
+
+    bench.produce("a", &["a 4"]);
+    bench.until("echoes", 5).await;
+    assert_eq!(
+        bench.texts("echoes"),
+        ["b 1", "late 1", "a 2", "a 3", "a 4"]
+    );
+    assert_eq!(bench.store.parked_rows(), []);
+    bench.produce("a", &["a 5"]);
+    bench.until("echoes", 6).await;
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_and_order_survive_a_crash_and_a_new_owner() {
+    let bench = Bench::new(1);
+    bench.produce("a", &["down 1", "a 2"]);
+    let worker = bench.start();
+    bench
+        .until_true("it is parked", |bench| bench.store.parked_rows().len() == 2)
+        .await;
+    worker.crash().await;
+
+    let worker = bench.start();
+    bench.produce("a", &["a 3"]);
+    bench.until("notes.dlq", 1).await;
+    bench.until("echoes", 2).await;
+
+    assert_eq!(
+        bench.calls.started("down 1"),
+        6,
+        "not one more for the crash"
+    );
+    assert_eq!(bench.texts("echoes"), ["a 2", "a 3"]);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_key_leaves_with_its_partition() {
+    let bench = Bench::new(2);
+    let moving = bench.produce("a", &["late 1", "a 2"])[0].partition.clone();
+    let first = bench.start();
+    bench
+        .until_true("it is parked", |bench| bench.store.parked_rows().len() == 2)
+        .await;
+    let answered = first
+        .control
+        .revoke(std::slice::from_ref(&moving), Duration::from_secs(60));
+    assert!(answered.await.is_some(), "a parked key holds nothing up");
+
+    let second = bench.start_with(bench.settings(), bench.group.join(100));
+    second.control.assign(&[moving]);
+    bench.until("echoes", 2).await;
+
+    assert_eq!(bench.texts("echoes"), ["late 1", "a 2"]);
+    first.stop().await.expect("left in good order");
+    second.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_worker_holds_the_key_of_a_dead_message_until_it_is_redriven() {
+    let bench = Bench::new(1).with_redrive();
+    let dead = bench.produce("a", &["fixable 1", "a 2"])[0].position();
+    bench.produce("b", &["b 1"]);
+    let worker = start(&bench, |settings| settings.on_dead = OnDead::HoldKey);
+    bench.until("notes.dlq", 1).await;
+    bench.until("echoes", 1).await;
+    bench.produce("a", &["a 3"]);
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(bench.texts("echoes"), ["b 1"], "its key waits");
+    assert_eq!(bench.store.parked_rows()[0].state, ParkedState::Held);
+
+    redrive(&bench, &dead, RedriveAction::Handle, Some("mended 1"));
+    bench.until("echoes", 4).await;
+    assert_eq!(bench.texts("echoes"), ["b 1", "mended 1", "a 2", "a 3"]);
+    assert_eq!(bench.store.parked_rows(), []);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_discarded_message_frees_its_key() {
+    let bench = Bench::new(1).with_redrive();
+    let dead = bench.produce("a", &["poison 1", "a 2"])[0].position();
+    let worker = start(&bench, |settings| settings.on_dead = OnDead::HoldKey);
+    bench.until("notes.dlq", 1).await;
+
+    redrive(&bench, &dead, RedriveAction::Discard, None);
+    bench.until("echoes", 1).await;
+    assert_eq!(bench.texts("echoes"), ["a 2"]);
+    assert_eq!(bench.calls.started("poison 1"), 1);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_write_holds_its_key_too() {
+    let bench = Bench::new(1).with_redrive();
+    let dead = bench.produce("a", &["bad write", "a 2", "a 3"])[0].position();
+    let worker = start(&bench, |settings| settings.on_dead = OnDead::HoldKey);
+    bench.until("notes.dlq", 1).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.texts("echoes"), [] as [&str; 0]);
+
+    redrive(&bench, &dead, RedriveAction::Discard, None);
+    bench.until("echoes", 2).await;
+    assert_eq!(bench.texts("echoes"), ["a 2", "a 3"]);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redrive_takes_effect_once_however_often_it_is_sent() {
+    let bench = Bench::new(1).with_redrive();
+    let dead = bench.produce("a", &["fixable 1"])[0].position();
+    let worker = bench.start();
+    bench.until("notes.dlq", 1).await;
+
+    redrive(&bench, &dead, RedriveAction::Handle, Some("mended 1"));
+    redrive(&bench, &dead, RedriveAction::Handle, Some("mended 1"));
+    bench.until("echoes", 1).await;
+    bench
+        .until_true("both copies are behind the watermark", |bench| {
+            let partition = &bench.log.partitions(&redrive_topic(GROUP))[0];
+            bench
+                .group
+                .committed(partition)
+                .is_some_and(|next| next.0 == 2)
+        })
+        .await;
+    assert_eq!(bench.texts("echoes"), ["mended 1"]);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redriven_message_that_dies_again_is_a_dead_letter_of_its_first_topic() {
+    let bench = Bench::new(1).with_redrive();
+    let dead = bench.produce("a", &["poison 1"])[0].position();
+    let worker = bench.start();
+    bench.until("notes.dlq", 1).await;
+
+    redrive(&bench, &dead, RedriveAction::Handle, None);
+    bench.until("notes.dlq", 2).await;
+
+    let letters: Vec<_> = bench.log.records("notes.dlq");
+    let read = |n: usize| DeadLetter::read(&letters[n].headers).expect("a letter");
+    assert_eq!((read(0).redrive_count, read(1).redrive_count), (0, 1));
+    assert_eq!((read(1).topic.as_str(), read(1).offset), ("notes", 0));
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_headers_of_a_redrive_are_believed_on_the_redrive_topic_alone() {
+    let bench = Bench::new(1);
+    let first = bench.produce("a", &["a 1"])[0].clone();
+    let redrive = Redrive {
+        origin: first.position(),
+        count: 1,
+        action: RedriveAction::Discard,
+        run: "forged".into(),
+        of: None,
+    };
+    let mut forged = redrive.record(GROUP, &first);
+    forged.topic = "notes".into();
+    forged.headers.replace("ce_id", "forged-1");
+    bench.log.append(forged).expect("there is a topic");
+    let worker = bench.start();
+    bench.until("echoes", 2).await;
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_brake_waits_instead_of_parking_everything() {
+    let bench = Bench::new(4);
+    for n in 0..300 {
+        bench.produce(&format!("k-{n}"), &["service"]);
+    }
+    bench.calls.service_down(true);
+    let worker = start(&bench, |settings| {
+        settings.brake = Brake {
+            window: 20,
+            least: 10,
+            ..Brake::default()
+        };
+    });
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let parked = bench.store.parked_rows().len();
+    assert!(parked < 100, "{parked} of 300 are parked");
+    assert_eq!(bench.log.records("notes.dlq"), []);
+
+    bench.calls.service_down(false);
+    bench.until("echoes", 300).await;
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn parked_keys_in_memory_are_bounded() {
+    let bench = Bench::new(1);
+    for n in 0..60 {
+        bench.produce(&format!("k-{n}"), &["late", "behind"]);
+    }
+    let worker = start(&bench, |settings| {
+        settings.park = Park {
+            max_keys: 10,
+            ..settings.park
+        };
+        settings.max_in_flight = 20;
+        settings.brake.share = 1.0;
+    });
+    bench.until("echoes", 120).await;
+    worker.crash().await;
+    assert_eq!(bench.store.parked_rows(), []);
+}
+
+/// Sends a dead letter back as the command line does, with another text if there is one.
+fn redrive(bench: &Bench, dead: &Position, action: RedriveAction, text: Option<&str>) {
+    let letters = bench.log.records("notes.dlq");
+    let letter = letters.iter().find(|letter| {
+        let read = DeadLetter::read(&letter.headers).expect("a dead letter");
+        read.offset == dead.offset.0
+    });
+    let letter = letter.expect("it died");
+    let redrive = Redrive {
+        origin: dead.clone(),
+        count: 1,
+        action,
+        run: "run-1".into(),
+        of: Some(letter.position()),
+    };
+    let mut record: OutgoingRecord = redrive.record(GROUP, letter);
+    if let Some(text) = text {
+        let note = serde_json::to_vec(&Note::new("a", text)).expect("a note");
+        record.value = Some(note.into());
+    }
+    bench.log.append(record).expect("there is a redrive topic");
+}

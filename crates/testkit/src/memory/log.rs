@@ -156,7 +156,7 @@ impl Topics {
     }
 
     fn append(&mut self, record: OutgoingRecord) -> Option<Record> {
-        let (name, partitions) = self.by_name.get_key_value(&record.topic)?;
+        let partitions = self.by_name.get(&record.topic)?;
         let number = match &record.key {
             Some(key) => partition_of_key(key, partitions.len() as i32),
             None => {

@@ -13,3 +13,4 @@ mod crashes;
 mod plain;
 mod rebalances;
 mod reports;
+mod simulation;

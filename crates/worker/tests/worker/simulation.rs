@@ -79,7 +79,10 @@ fn a_history_replays_exactly() {
             .zip(&second)
             .position(|(one, other)| one != other);
         if let Some(at) = differs {
-            panic!("history {seed} differs:\n{}\n{}", first[at], second[at]);
+            let before = first[..at].iter().rev().take(5).rev();
+            let before: Vec<String> = before.map(ToString::to_string).collect();
+            let (before, one, other) = (before.join("\n"), &first[at], &second[at]);
+            panic!("history {seed} differs after\n{before}\nin\n{one}\n{other}");
         }
         assert_eq!(first.len(), second.len(), "history {seed}");
     }

@@ -93,10 +93,8 @@ impl Instance {
         let life = self.line.life;
         match self.task.await {
             Ok(Exit::Died | Exit::Left(Ok(()))) => Ok(()),
-            // It noticed that it was replaced before the group told it.
-            Ok(Exit::Left(Err(SourceError::TakenOver { .. }))) if !self.believes.is_empty() => {
-                Ok(())
-            }
+            // A former owner's call came late and took the partition from it; it is started again.
+            Ok(Exit::Left(Err(SourceError::TakenOver { .. }))) => Ok(()),
             Ok(Exit::Left(Err(error))) => Err(format!("#{life} left with an error: {error}")),
             Err(panic) => Err(format!("#{life} panicked: {panic}")),
         }

@@ -161,7 +161,7 @@ impl World {
             let appended = match self.random.usize(..20) {
                 0 => self
                     .log
-                    .append_to(self.random.i32(..self.terms.partitions), record),
+                    .append_to(self.random.i32(0..self.terms.partitions), record),
                 _ => self.log.append(record),
             };
             self.journal
@@ -325,6 +325,9 @@ impl World {
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));
             self.cluster.reap().await;
+            if self.cluster.instances.is_empty() {
+                self.start_instance();
+            }
             self.cluster.assign_free(&mut self.random);
             if self.terms.is_strict() {
                 self.redrive(usize::MAX);

@@ -1,5 +1,6 @@
 //! The benchmark as a whole: a broker, a full topic, the contestants in turns, the report.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, bail};
@@ -20,26 +21,7 @@ const PARTITIONS: i32 = 6;
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let scratch = tempfile::tempdir()?;
-    let (broker, brokers) = match &arguments.brokers {
-        Some(brokers) => (None, brokers.clone()),
-        None => {
-            let broker = Broker::start(BrokerConfig::new(scratch.path().join("broker"))).await?;
-            let address = broker.bootstrap();
-            (Some(broker), address)
-        }
-    };
-    let kind = if broker.is_some() {
-        "embedded broker"
-    } else {
-        "Kafka"
-    };
-    println!(
-        "{} messages, {} keys, {} rounds, {kind} at {brokers}, store {}",
-        arguments.messages,
-        arguments.keys,
-        arguments.rounds,
-        arguments.store.split(':').next().unwrap_or("?")
-    );
+    let (broker, brokers) = broker(arguments, scratch.path()).await?;
     let connection = Connection::new(&brokers);
     let topic = fill(&connection, arguments).await?;
     let mut report = Report::default();
@@ -47,10 +29,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         for contestant in Contestant::ALL {
             let scratch = tempfile::tempdir_in(scratch.path())?;
             let run = uuid::Uuid::new_v4().simple().to_string();
-            let store = match arguments.store.as_str() {
-                "sqlite" => format!("sqlite:{}", scratch.path().join("store.db").display()),
-                url => url.to_owned(),
-            };
+            let store = store(arguments, scratch.path());
             let task = Task {
                 contestant,
                 brokers: brokers.clone(),
@@ -72,8 +51,43 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The broker to run on, with its address: an embedded one unless there is another.
+pub(crate) async fn broker(
+    arguments: &Arguments,
+    scratch: &Path,
+) -> anyhow::Result<(Option<Broker>, String)> {
+    let (broker, brokers) = match &arguments.brokers {
+        Some(brokers) => (None, brokers.clone()),
+        None => {
+            let broker = Broker::start(BrokerConfig::new(scratch.join("broker"))).await?;
+            let address = broker.bootstrap();
+            (Some(broker), address)
+        }
+    };
+    let kind = match broker {
+        Some(_) => "embedded broker",
+        None => "Kafka",
+    };
+    println!(
+        "{} messages, {} keys, {} rounds, {kind} at {brokers}, store {}",
+        arguments.messages,
+        arguments.keys,
+        arguments.rounds,
+        arguments.store.split(':').next().unwrap_or("?")
+    );
+    Ok((broker, brokers))
+}
+
+/// The store of one run: a new file, or a schema of the group's own in a database.
+pub(crate) fn store(arguments: &Arguments, scratch: &Path) -> String {
+    match arguments.store.as_str() {
+        "sqlite" => format!("sqlite:{}", scratch.join("store.db").display()),
+        url => url.to_owned(),
+    }
+}
+
 /// Fills a topic of its own with notes.
-async fn fill(connection: &Connection, arguments: &Arguments) -> anyhow::Result<String> {
+pub(crate) async fn fill(connection: &Connection, arguments: &Arguments) -> anyhow::Result<String> {
     let topic = format!("bench.{}", uuid::Uuid::new_v4().simple());
     create(connection, &topic).await?;
     let publisher = KafkaPublisher::connect(connection)?;
@@ -109,7 +123,7 @@ async fn output(connection: &Connection, run: &str) -> anyhow::Result<String> {
     Ok(topic)
 }
 
-async fn create(connection: &Connection, topic: &str) -> anyhow::Result<()> {
+pub(crate) async fn create(connection: &Connection, topic: &str) -> anyhow::Result<()> {
     let topic = NewTopic {
         name: topic.to_owned(),
         partitions: PARTITIONS,

@@ -1,24 +1,28 @@
-//! `longshore-bench`: messages per second and peak memory of a worker, beside hand-written loops that do the same work.
+//! `longshore-bench`: what a message costs beside hand-written loops, and what failing keys cost the healthy ones.
 //!
-//! Each contestant runs in a process of its own against one broker and one topic, so that memory is its own and speeds
-//! are ratios of one run.
+//! Speeds are ratios of one run, against one broker and one topic.
 
 #![allow(clippy::print_stdout)]
 
 mod arena;
 mod contestant;
+mod failures;
 mod note;
 mod report;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// Measure what a message costs, as ratios against hand-written loops in one run.
 #[derive(Parser, Debug)]
 #[command(after_help = "Examples:
   longshore-bench
   longshore-bench --messages 20000 --store postgres://postgres@127.0.0.1/bench
-  longshore-bench --brokers 127.0.0.1:9092 --rounds 5")]
+  longshore-bench --brokers 127.0.0.1:9092 --rounds 5
+  longshore-bench failures --messages 50000 --keys 500")]
 struct Arguments {
+    #[arg(value_enum, default_value_t)]
+    scenario: Scenario,
+
     /// Messages in the topic that every contestant works through.
     #[arg(long, default_value_t = 100_000)]
     messages: usize,
@@ -44,14 +48,25 @@ struct Arguments {
     contestant: Option<String>,
 }
 
+/// What is measured.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Scenario {
+    /// What a message costs, beside hand-written loops.
+    #[default]
+    Cost,
+    /// What it costs the healthy keys that every message of one key in ten fails until it was parked once.
+    Failures,
+}
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    match &arguments.contestant {
-        Some(task) => runtime.block_on(contestant::run(serde_json::from_str(task)?)),
-        None => runtime.block_on(arena::run(&arguments)),
+    match (&arguments.contestant, arguments.scenario) {
+        (Some(task), _) => runtime.block_on(contestant::run(serde_json::from_str(task)?)),
+        (None, Scenario::Cost) => runtime.block_on(arena::run(&arguments)),
+        (None, Scenario::Failures) => runtime.block_on(failures::run(&arguments)),
     }
 }

@@ -27,7 +27,8 @@ Examples:
   longshore topics apply                             make the topics as topics/*.toml say
   longshore produce order.created --file orders.jsonl
   longshore tail order.created order.paid --from beginning --exit
-  longshore dlq list order.created
+  longshore dlq stats order.created                  what failed for good, by its cause
+  longshore dlq redrive order.created --yes          back to the consumer group that failed
   longshore groups describe order-created
 
 Exit codes: 0 done, 1 failed, 2 wrong usage. Every flag can also be given as the environment variable that its help \

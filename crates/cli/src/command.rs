@@ -5,6 +5,7 @@ mod completions;
 mod dlq;
 mod groups;
 mod produce;
+mod stuck;
 mod tail;
 mod topics;
 mod up;
@@ -24,12 +25,14 @@ pub(crate) enum Command {
     Produce(produce::ProduceArguments),
     /// Show the records of topics
     Tail(tail::TailArguments),
-    /// Look into dead-letter topics
+    /// Look into dead-letter topics, and take dead letters back
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
-    /// Look into consumer groups
+    /// Look into consumer groups, and move them
     #[command(subcommand)]
     Groups(groups::GroupsCommand),
+    /// Ask workers what they wait for: which offset, which key, since when, why, and when it is tried next
+    Stuck(stuck::StuckArguments),
     /// Run the embedded broker alone
     Broker(broker::BrokerArguments),
     /// Write a completion script for a shell
@@ -46,6 +49,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Tail(arguments) => tail::run(global, arguments).await,
         Command::Dlq(command) => dlq::run(global, command).await,
         Command::Groups(command) => groups::run(global, command).await,
+        Command::Stuck(arguments) => stuck::run(global, arguments).await,
         Command::Broker(arguments) => broker::run(global, arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod command;
+mod moment;
 mod output;
 mod record;
 mod table;

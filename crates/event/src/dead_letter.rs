@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use crate::{Headers, OutgoingRecord, Record};
 
+mod dialect;
+pub use dialect::{AnyDeadLetter, Dialect};
+
 /// The topic that takes the dead letters of `topic`.
 pub fn dead_letter_topic(topic: &str) -> Arc<str> {
     format!("{topic}.dlq").into()
@@ -33,7 +36,8 @@ impl ErrorKind {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The kind of that name.
+    pub fn parse(text: &str) -> Option<Self> {
         [Self::Transient, Self::Permanent, Self::Undecodable]
             .into_iter()
             .find(|kind| kind.as_str() == text)
@@ -149,11 +153,15 @@ impl Record {
 /// Groups failures that have the same cause: digits are left out of the message, since they tell one record from
 /// another and not one cause from another.
 pub fn fingerprint(kind: ErrorKind, error_type: &str, handler: &str, message: &str) -> String {
+    fingerprint_of(kind.as_str(), error_type, handler, message)
+}
+
+fn fingerprint_of(kind: &str, error_type: &str, handler: &str, message: &str) -> String {
     let message: String = shortened(message)
         .chars()
         .filter(|letter| !letter.is_ascii_digit())
         .collect();
-    let name = format!("{}\n{error_type}\n{handler}\n{message}", kind.as_str());
+    let name = format!("{kind}\n{error_type}\n{handler}\n{message}");
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
     format!("{:016x}", id.as_u64_pair().0)
 }

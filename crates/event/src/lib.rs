@@ -35,7 +35,9 @@ mod encode;
 pub use encode::{Cause, encode, encode_new};
 
 mod dead_letter;
-pub use dead_letter::{DeadLetter, ErrorKind, dead_letter_topic, fingerprint};
+pub use dead_letter::{
+    AnyDeadLetter, DeadLetter, Dialect, ErrorKind, dead_letter_topic, fingerprint,
+};
 
 mod redrive;
 pub use redrive::{MAX_ORIGINAL_VALUE_BYTES, Redrive, RedriveAction, redrive_topic};

@@ -75,6 +75,12 @@ pub enum KafkaError {
         /// The brokers asked.
         brokers: String,
     },
+    /// The consumer group has members, which decide by themselves what they read next.
+    #[error("consumer group {group} has members: stop its workers first")]
+    ActiveGroup {
+        /// The consumer group.
+        group: String,
+    },
     /// The broker answered no.
     #[error("the broker refused to {action}")]
     Refused {

@@ -1,18 +1,19 @@
-//! Health and metrics over HTTP, beside the worker: `/healthz`, `/readyz`, `/metrics`.
+//! Health, status and metrics over HTTP, beside the worker: `/healthz`, `/readyz`, `/status`, `/metrics`.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use longshore_store::SqlStore;
-use longshore_worker::{Status, Store};
+use longshore_worker::{Inspector, Report, Status, Store, StoreCounts};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,6 +23,19 @@ use crate::RunError;
 
 /// Time for the store to answer a readiness check: shorter than the time-outs of those who ask.
 const PING: Duration = Duration::from_secs(2);
+
+const STARTING: &str = "starting: not connected to store and brokers yet";
+
+/// The body of `/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusPage {
+    /// What the worker says.
+    #[serde(flatten)]
+    pub report: Report,
+    /// What its store holds; `None` if it has none, or it does not answer.
+    pub store: Option<StoreCounts>,
+}
 
 /// The endpoints, if they were asked for. Dropping it takes them away.
 pub(crate) struct Admin {
@@ -38,7 +52,13 @@ struct Serving {
 struct View {
     registry: Arc<Registry>,
     /// Empty until the worker is connected.
-    worker: OnceLock<(watch::Receiver<Status>, Option<SqlStore>)>,
+    worker: OnceLock<Watched>,
+}
+
+struct Watched {
+    status: watch::Receiver<Status>,
+    inspector: Inspector,
+    store: Option<SqlStore>,
 }
 
 impl Admin {
@@ -59,9 +79,19 @@ impl Admin {
     }
 
     /// The worker to tell about.
-    pub(crate) fn watch(&self, status: watch::Receiver<Status>, store: Option<SqlStore>) {
+    pub(crate) fn watch(
+        &self,
+        status: watch::Receiver<Status>,
+        inspector: Inspector,
+        store: Option<SqlStore>,
+    ) {
+        let watched = Watched {
+            status,
+            inspector,
+            store,
+        };
         // It is called once; a second worker would not be this one.
-        drop(self.view.worker.set((status, store)));
+        drop(self.view.worker.set(watched));
     }
 
     /// Where it serves, with the port that was found free.
@@ -91,9 +121,10 @@ async fn serve(address: SocketAddr, view: Arc<View>) -> Result<Serving, RunError
     let router = Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
+        .route("/status", get(status))
         .route("/metrics", get(metrics))
         .with_state(view);
-    info!(%address, "serving /healthz, /readyz and /metrics");
+    info!(%address, "serving /healthz, /readyz, /status and /metrics");
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             error!(%error, "health and metrics are no longer served");
@@ -110,10 +141,10 @@ async fn ready(State(view): State<Arc<View>>) -> (StatusCode, String) {
 }
 
 async fn reason_not_ready(view: &View) -> Option<String> {
-    let Some((status, store)) = view.worker.get() else {
-        return Some("starting: not connected to store and brokers yet".into());
+    let Some(watched) = view.worker.get() else {
+        return Some(STARTING.into());
     };
-    let status = status.borrow().clone();
+    let status = watched.status.borrow().clone();
     if status.stopping {
         return Some("stopping".into());
     }
@@ -126,11 +157,35 @@ async fn reason_not_ready(view: &View) -> Option<String> {
     if status.assigned.is_empty() {
         return Some("no partitions assigned".into());
     }
-    match tokio::time::timeout(PING, store.as_ref()?.ping()).await {
+    match tokio::time::timeout(PING, watched.store.as_ref()?.ping()).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(crate::error::chain(&error)),
         Err(_) => Some(format!("the store did not answer within {PING:?}")),
     }
+}
+
+/// What the worker explains of itself, as JSON.
+async fn status(State(view): State<Arc<View>>) -> Response {
+    let Some(watched) = view.worker.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, STARTING).into_response();
+    };
+    // A worker that is being connected does not answer yet.
+    let report = tokio::time::timeout(PING, watched.inspector.report()).await;
+    let Ok(Some(report)) = report else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the worker does not run\n").into_response();
+    };
+    let store = match &watched.store {
+        Some(store) => tokio::time::timeout(PING, store.counts()).await,
+        None => Ok(Ok(StoreCounts::default())),
+    };
+    Json(StatusPage {
+        report,
+        store: store
+            .ok()
+            .and_then(Result::ok)
+            .filter(|_| watched.store.is_some()),
+    })
+    .into_response()
 }
 
 async fn metrics(State(view): State<Arc<View>>) -> Response {

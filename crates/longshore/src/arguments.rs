@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use clap::{Args, Command, FromArgMatches};
 use longshore_kafka::Connection;
 use longshore_store::StoreUrl;
-use longshore_worker::{Handler, Retry, Settings};
+use longshore_worker::{Handler, OnDead, Park, Retention, Retry, Settings};
 
 use crate::duration::parse_duration;
 use crate::{LogFormat, WorkerBuilder};
@@ -58,7 +58,7 @@ pub struct WorkerArgs {
     /// Messages in one transaction
     #[arg(long, env = "LONGSHORE_MAX_BATCH", default_value = "500", value_name = "N", value_parser = count())]
     pub max_batch: usize,
-    /// Runs of the handler before a message becomes a dead letter, the first one included
+    /// Runs of the handler at once, the first one included; after that the message is parked, and its key with it
     #[arg(long, env = "LONGSHORE_ATTEMPTS", default_value = "4", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub attempts: u32,
     /// Wait before the second run; each later wait is twice as long
@@ -67,13 +67,42 @@ pub struct WorkerArgs {
     /// Longest wait between two runs
     #[arg(long, env = "LONGSHORE_RETRY_LONGEST", default_value = "5s", value_name = "TIME", value_parser = parse_duration)]
     pub retry_longest: Duration,
+    /// Runs of the handler in all, those of a parked message included, before it becomes a dead letter
+    #[arg(long, env = "LONGSHORE_PARK_ATTEMPTS", default_value = "16", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub park_attempts: u32,
+    /// Wait before a parked message is tried again; each later wait is twice as long
+    #[arg(long, env = "LONGSHORE_PARK_FIRST", default_value = "5s", value_name = "TIME", value_parser = parse_duration)]
+    pub park_first: Duration,
+    /// Longest wait of a parked message
+    #[arg(long, env = "LONGSHORE_PARK_LONGEST", default_value = "10m", value_name = "TIME", value_parser = parse_duration)]
+    pub park_longest: Duration,
+    /// Parked keys in memory; at the bound no more messages are taken in
+    #[arg(long, env = "LONGSHORE_MAX_PARKED_KEYS", default_value = "50000", value_name = "N", value_parser = count())]
+    pub max_parked_keys: usize,
+    /// Keep the key of a dead message parked until the message is redriven or discarded
+    #[arg(long, env = "LONGSHORE_STRICT", value_parser = FalseyValueParser::new())]
+    pub strict: bool,
+    /// Wait and probe when a greater share than this of the recent messages failed; 1 never waits
+    #[arg(
+        long,
+        env = "LONGSHORE_BRAKE",
+        default_value = "0.5",
+        value_name = "SHARE"
+    )]
+    pub brake: f64,
+    /// How long the inbox remembers messages
+    #[arg(long, env = "LONGSHORE_INBOX_RETENTION", default_value = "168h", value_name = "TIME", value_parser = parse_duration)]
+    pub inbox_retention: Duration,
+    /// How long it remembers dead and redriven ones: longer than dead letters are kept
+    #[arg(long, env = "LONGSHORE_REDRIVABLE_RETENTION", default_value = "2400h", value_name = "TIME", value_parser = parse_duration)]
+    pub redrivable_retention: Duration,
     /// Time for one run of the handler
     #[arg(long, env = "LONGSHORE_HANDLER_TIMEOUT", default_value = "60s", value_name = "TIME", value_parser = parse_duration)]
     pub handler_timeout: Duration,
     /// Time to finish what is in flight when the worker stops or partitions move
     #[arg(long, env = "LONGSHORE_DRAIN", default_value = "25s", value_name = "TIME", value_parser = parse_duration)]
     pub drain: Duration,
-    /// Serve /healthz, /readyz and /metrics here, as in `127.0.0.1:8080`
+    /// Serve /healthz, /readyz, /status and /metrics here, as in `127.0.0.1:8080`
     #[arg(long, env = "LONGSHORE_ADMIN_LISTEN", value_name = "ADDR")]
     pub admin_listen: Option<SocketAddr>,
     /// How log lines look; what is logged is up to RUST_LOG
@@ -95,6 +124,7 @@ impl WorkerArgs {
     /// The defaults, for a worker inside another process. The environment is not looked at.
     pub fn new(brokers: impl Into<String>) -> Self {
         let settings = Settings::new("");
+        let retention = Retention::default();
         Self {
             brokers: brokers.into(),
             kafka: Vec::new(),
@@ -107,6 +137,14 @@ impl WorkerArgs {
             attempts: settings.retry.attempts,
             retry_first: settings.retry.first,
             retry_longest: settings.retry.longest,
+            park_attempts: settings.park.attempts,
+            park_first: settings.park.first,
+            park_longest: settings.park.longest,
+            max_parked_keys: settings.park.max_keys,
+            strict: false,
+            brake: settings.brake.share,
+            inbox_retention: retention.inbox,
+            redrivable_retention: retention.redrivable,
             handler_timeout: settings.handler_timeout,
             drain: settings.drain,
             admin_listen: None,
@@ -160,7 +198,25 @@ impl WorkerArgs {
             longest: self.retry_longest,
             ..settings.retry
         };
+        settings.park = Park {
+            attempts: self.park_attempts,
+            first: self.park_first,
+            longest: self.park_longest,
+            max_keys: self.max_parked_keys,
+        };
+        if self.strict {
+            settings.on_dead = OnDead::HoldKey;
+        }
+        settings.brake.share = self.brake;
         settings
+    }
+
+    /// How long the inbox remembers messages.
+    pub fn retention(&self) -> Retention {
+        Retention {
+            inbox: self.inbox_retention,
+            redrivable: self.redrivable_retention,
+        }
     }
 }
 

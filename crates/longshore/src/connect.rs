@@ -47,14 +47,10 @@ impl<H: Handler> WorkerBuilder<H> {
             }
             Strategy::Plain(handler) => (handler, None),
         };
-        let source = KafkaSource::subscribe(
-            &connection,
-            group,
-            &self.reads,
-            args.max_in_flight,
-            args.drain,
-        )
-        .await?;
+        let reads = preflight::with_redrive_topic(&connection, group, &self.reads).await;
+        let source =
+            KafkaSource::subscribe(&connection, group, &reads, args.max_in_flight, args.drain)
+                .await?;
         preflight::warn_of_missing_topics(&connection, &self.reads, &self.publishes).await;
 
         let settings = args.settings(group);
@@ -64,7 +60,7 @@ impl<H: Handler> WorkerBuilder<H> {
                     Arc::new(store.clone()),
                     publisher,
                     settings.clock.clone(),
-                    Retention::default(),
+                    args.retention(),
                 );
                 AnyWorker::Store(Worker::new(handler, source, strategy, settings, metrics))
             }
@@ -73,7 +69,7 @@ impl<H: Handler> WorkerBuilder<H> {
                 AnyWorker::Plain(Worker::new(handler, source, strategy, settings, metrics))
             }
         };
-        admin.watch(worker.status(), store);
+        admin.watch(worker.status(), worker.inspector(), store);
         Ok(ConnectedWorker {
             worker,
             registry,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use longshore_kafka::{KafkaPublisher, KafkaSource};
 use longshore_store::SqlStore;
-use longshore_worker::{Handler, PlainStrategy, SourceError, Status, StoreStrategy, Worker};
+use longshore_worker::{
+    Handler, Inspector, PlainStrategy, SourceError, Status, StoreStrategy, Worker,
+};
 use prometheus_client::registry::Registry;
 use tokio::sync::{oneshot, watch};
 use tracing::info;
@@ -89,6 +91,13 @@ impl<H: Handler> AnyWorker<H> {
         match self {
             Self::Store(worker) => worker.status(),
             Self::Plain(worker) => worker.status(),
+        }
+    }
+
+    pub(crate) fn inspector(&self) -> Inspector {
+        match self {
+            Self::Store(worker) => worker.inspector(),
+            Self::Plain(worker) => worker.inspector(),
         }
     }
 

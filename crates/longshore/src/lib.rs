@@ -31,6 +31,7 @@ mod connected;
 pub use connected::ConnectedWorker;
 
 mod admin;
+pub use admin::StatusPage;
 
 mod error;
 pub use error::RunError;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use longshore_event::dead_letter_topic;
+use longshore_event::{dead_letter_topic, redrive_topic};
 use longshore_kafka::{Admin, Connection, KafkaError};
 use longshore_topics::TopicSpec;
 use tracing::warn;
@@ -22,6 +22,29 @@ pub(crate) fn topics_are_described(dir: &Path, topics: &[String]) -> Result<(), 
             dir: dir.to_owned(),
         }),
     }
+}
+
+/// What a worker subscribes to: its topics, and the topic through which its dead letters come back, if there is one.
+pub(crate) async fn with_redrive_topic(
+    connection: &Connection,
+    group: &str,
+    reads: &[String],
+) -> Vec<String> {
+    let redrive = redrive_topic(group);
+    let mut topics = reads.to_vec();
+    match existing(connection, &[&redrive]).await {
+        Ok(found) if found.is_empty() => warn!(
+            topic = %redrive,
+            "redrive topic does not exist; dead letters cannot come back until `longshore topics apply` creates it and the worker is restarted"
+        ),
+        Ok(_) => topics.push(redrive.to_string()),
+        // The subscription itself says what is wrong with the brokers.
+        Err(error) => warn!(
+            error = chain(&error),
+            "could not look for the redrive topic"
+        ),
+    }
+    topics
 }
 
 /// Warns of topics without which nothing is lost but something waits. The topics that are read are none of them: without

@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use longshore_event::{
     Envelope, Event, Headers, Limits, Offset, OutgoingRecord, Record, TopicPartition,
 };
-use longshore_worker::{Context, Failure, Handler, Statement};
+use longshore_worker::{Context, Failure, Handler, PendingTimer, Statement};
 
 /// What a handler decided about one message.
 #[derive(Clone, Debug)]
 pub struct Decisions {
     writes: Vec<Statement>,
     published: Vec<OutgoingRecord>,
+    timers: Vec<PendingTimer>,
 }
 
 /// Hands an event to a handler, for the first time, at [`now`].
@@ -33,6 +34,7 @@ where
     Ok(Decisions {
         writes: context.writes().to_vec(),
         published: context.published().cloned().collect(),
+        timers: context.timers().to_vec(),
     })
 }
 
@@ -50,6 +52,11 @@ impl Decisions {
     /// The records to publish, in order.
     pub fn records(&self) -> &[OutgoingRecord] {
         &self.published
+    }
+
+    /// The timers set and cancelled, in order.
+    pub fn timers(&self) -> &[PendingTimer] {
+        &self.timers
     }
 
     /// The only thing to publish.

@@ -6,6 +6,8 @@ use longshore_worker::{Failure, StoreError};
 pub(crate) fn failure(error: StoreError) -> Failure {
     match error {
         StoreError::Rejected(_) => Failure::permanent(error),
-        StoreError::Unavailable(_) | StoreError::Duplicate => error.into(),
+        StoreError::Unavailable(_) | StoreError::Duplicate | StoreError::Fenced { .. } => {
+            error.into()
+        }
     }
 }

@@ -1,27 +1,42 @@
-//! One transaction for a batch of messages: the order of the steps in [`SqlStore::commit_batch`] is the guarantee.
+//! One transaction for a batch of messages: the order of the steps in [`write`] is the guarantee.
 
-use longshore_worker::{Finished, OutboxRow, StoreError};
+use longshore_worker::{Commit, OutboxRow, ParkedRow, StoreError, TimerChange};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection};
 
 use crate::access::run;
 use crate::classify::Database;
-use crate::migration::now;
-use crate::{SqlStore, inbox, outbox};
+use crate::{SqlStore, fence, inbox, outbox, parked, timer};
+
+/// The statement of a batch that failed, and how.
+pub(crate) type Failed = (&'static str, sqlx::Error);
 
 impl SqlStore {
-    pub(crate) async fn commit_batch(&self, batch: &[Finished]) -> Result<(), StoreError> {
-        if batch.is_empty() {
+    pub(crate) async fn commit_batch(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        if commit.messages.is_empty() {
             return Ok(());
         }
+        self.transaction(async |database, connection| write(database, connection, commit).await)
+            .await
+    }
+
+    /// Runs `steps` in a transaction that writes: all of them take effect, or none.
+    pub(crate) async fn transaction<T>(
+        &self,
+        steps: impl AsyncFnOnce(Database, &mut AnyConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let database = self.inner.database;
         let mut connection = self.writing().await?;
-        let mut transaction = connection.begin().await.map_err(unavailable)?;
-        match write(database, &mut transaction, batch).await {
-            Ok(()) => transaction
-                .commit()
-                .await
-                .map_err(|error| commit_error(database, error)),
+        let mut transaction = connection
+            .begin_with(database.begin())
+            .await
+            .map_err(unavailable)?;
+        match steps(database, &mut transaction).await {
+            Ok(result) => {
+                let committed = transaction.commit().await;
+                committed.map_err(|error| commit_error(database, error))?;
+                Ok(result)
+            }
             Err(error) => {
                 // The caller commits the messages one by one next: the locks are better gone by then.
                 if let Err(error) = transaction.rollback().await {
@@ -45,28 +60,45 @@ async fn acquire(pool: &AnyPool) -> Result<PoolConnection<Any>, StoreError> {
     pool.acquire().await.map_err(unavailable)
 }
 
-/// The inbox comes first: it is what a second instance waits at, before it has changed anything.
+/// The fences come first, so that a new owner waits for all that follows or prevents it; then the claims: they are what a
+/// second instance waits at, before it has changed anything.
 async fn write(
     database: Database,
     connection: &mut AnyConnection,
-    batch: &[Finished],
+    commit: &Commit<'_>,
 ) -> Result<(), StoreError> {
-    let now = now();
-    let new = inbox::insert(connection, batch, now)
+    let failed = |(text, error): Failed| database.text_error(text, error);
+    let messages = commit.messages;
+    let now = commit.now.as_millisecond();
+    fence::check(database, connection, commit.fences).await?;
+    let claimed = inbox::insert(connection, messages, now)
         .await
-        .map_err(|(text, error)| database.text_error(text, error))?;
-    if !new {
+        .map_err(failed)?
+        && parked::claim(connection, messages).await.map_err(failed)?;
+    if !claimed {
         return Err(StoreError::Duplicate);
     }
-    for statement in batch.iter().flat_map(|message| &message.writes) {
+    for statement in messages.iter().flat_map(|message| &message.writes) {
         run(connection, statement)
             .await
             .map_err(|error| database.statement_error(statement, error))?;
     }
-    let rows: Vec<&OutboxRow> = batch.iter().flat_map(|message| &message.outbox).collect();
+    parked::release(connection, messages)
+        .await
+        .map_err(failed)?;
+    let rows: Vec<&OutboxRow> = messages.iter().flat_map(|one| &one.outbox).collect();
     outbox::insert(connection, &rows, now)
         .await
-        .map_err(|(text, error)| database.text_error(text, error))
+        .map_err(failed)?;
+    let timers: Vec<&TimerChange> = messages.iter().flat_map(|one| &one.timers).collect();
+    timer::change(connection, &timers, now)
+        .await
+        .map_err(failed)?;
+    let rows: Vec<&ParkedRow> = messages
+        .iter()
+        .filter_map(|one| one.parked.as_deref())
+        .collect();
+    parked::insert(connection, &rows).await.map_err(failed)
 }
 
 /// After most errors nobody knows whether the commit took place; trying again tells, by the inbox. A constraint that

@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 
 use longshore_event::Identity;
-use longshore_worker::{Finished, StoreError};
+use longshore_worker::{Claim, Finished, StoreError};
 use sqlx::{AnyConnection, Row as _};
 
 use crate::SqlStore;
+use crate::commit::Failed;
 use crate::text::{BySize, MAX_ROWS, tuples};
 
 /// Both databases call the columns of `values` so. The number of the row comes back instead of its text, which then
@@ -25,10 +26,12 @@ static SEEN: LazyLock<BySize> = LazyLock::new(|| {
 
 static INSERT: LazyLock<BySize> = LazyLock::new(|| {
     BySize::new(|rows| {
-        let values = tuples(rows, 2, 1, |_, first| {
-            format!("(${first}, ${}, $1)", first + 1)
+        let values = tuples(rows, 2, 2, |_, first| {
+            format!("(${first}, ${}, $1, $2)", first + 1)
         });
-        format!("insert into inbox (source, id, handled_at) values {values} on conflict do nothing")
+        format!(
+            "insert into inbox (source, id, handled_at, redrivable) values {values} on conflict do nothing"
+        )
     })
 });
 
@@ -48,25 +51,28 @@ impl SqlStore {
     }
 }
 
-/// Adds messages to the inbox of the transaction that `connection` is in, and says whether all of them were new. On
-/// PostgreSQL it waits for another instance that is about to commit one of them.
+/// Adds the messages that claim it to the inbox of the transaction that `connection` is in, and says whether all of them
+/// were new. On PostgreSQL it waits for another instance that is about to commit one of them.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     messages: &[Finished],
     now: i64,
-) -> Result<bool, (&'static str, sqlx::Error)> {
-    for (text, messages) in INSERT.split(messages) {
-        let mut query = sqlx::query(text).bind(now);
-        for message in messages {
-            let identity = &message.identity;
-            query = query.bind(&*identity.source).bind(&*identity.id);
-        }
-        let done = query
-            .execute(&mut *connection)
-            .await
-            .map_err(|error| (text, error))?;
-        if done.rows_affected() != messages.len() as u64 {
-            return Ok(false);
+) -> Result<bool, Failed> {
+    for (claim, redrivable) in [(Claim::Inbox, 0_i64), (Claim::Redrivable, 1)] {
+        let claiming: Vec<&Identity> = messages
+            .iter()
+            .filter(|message| message.claim == claim)
+            .map(|message| &message.identity)
+            .collect();
+        for (text, identities) in INSERT.split(&claiming) {
+            let mut query = sqlx::query(text).bind(now).bind(redrivable);
+            for identity in identities {
+                query = query.bind(&*identity.source).bind(&*identity.id);
+            }
+            let done = query.execute(&mut *connection).await;
+            if done.map_err(|error| (text, error))?.rows_affected() != identities.len() as u64 {
+                return Ok(false);
+            }
         }
     }
     Ok(true)

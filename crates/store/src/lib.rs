@@ -1,9 +1,10 @@
-//! Inbox and outbox on SQL: one text for SQLite and PostgreSQL.
+//! Inbox, outbox, timers and parked messages on SQL: one text for SQLite and PostgreSQL, but for a word of theirs.
 //!
 //! Reading order: a [`StoreUrl`] says where; [`SqlStore::open`] connects (`sqlite`, `postgres`) and migrates
-//! (`migration`); `commit` is one transaction for a batch of messages; `inbox` and `outbox` are the queries around it;
-//! `access` lets handlers run their own statements. `text` and `bind` make the statements, `classify` decides what an error
-//! asks the caller to do.
+//! (`migration`, `tables`); `commit` is one transaction for a batch of messages; `fence`, `inbox`, `outbox`, `timer` and
+//! `parked` are its steps and the queries around it, `upkeep` is what is asked now and then; `access` lets handlers run their
+//! own statements. `text`, `column` and `bind` make the statements, `dialect` holds the words in which the databases differ,
+//! `classify` decides what an error asks the caller to do.
 
 mod url;
 pub use url::{StoreUrl, StoreUrlError};
@@ -21,18 +22,32 @@ mod postgres;
 mod migration;
 pub use migration::Migration;
 
+mod tables;
+
 mod commit;
+
+mod fence;
 
 mod inbox;
 
 mod outbox;
+
+mod timer;
+
+mod parked;
+
+mod upkeep;
 
 mod access;
 pub use access::Row;
 
 mod text;
 
+mod column;
+
 mod bind;
+
+mod dialect;
 
 mod classify;
 pub use classify::RejectedStatement;

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _, Transaction};
 use crate::OpenError;
 use crate::postgres::quoted;
 use crate::store::Inner;
+use crate::tables::RUNTIME;
 
 /// One step of the tables of one module. What has been released is never changed; a later step follows it.
 #[derive(Clone, Copy, Debug)]
@@ -21,35 +22,6 @@ pub struct Migration {
     /// One or more statements in the SQL that SQLite and PostgreSQL share.
     pub sql: &'static str,
 }
-
-/// `due_at` is for rows that are to wait; none do yet. Rows are read by sequence, whatever the partitions: there are
-/// few of them, and each index is paid for with every message.
-const RUNTIME: &[Migration] = &[Migration {
-    module: "longshore",
-    version: 1,
-    name: "inbox and outbox",
-    sql: "
-        create table inbox (
-            source text not null,
-            id text not null,
-            handled_at bigint not null,
-            primary key (source, id)
-        );
-        create table outbox (
-            id bytea not null primary key,
-            sequence bigint not null,
-            source_topic text not null,
-            source_partition bigint not null,
-            topic text not null,
-            key bytea,
-            value bytea,
-            headers bytea not null,
-            created_at bigint not null,
-            due_at bigint
-        );
-        create index outbox_sequence on outbox (sequence);
-    ",
-}];
 
 /// The one lock that all instances of all groups in a database take to migrate: `longshor` as a number.
 const ADVISORY_LOCK: i64 = 0x6c6f_6e67_7368_6f72;
@@ -164,7 +136,7 @@ async fn run(
 }
 
 /// Milliseconds since 1970, UTC. Nothing is decided by it here; it tells an operator when a row was written.
-pub(crate) fn now() -> i64 {
+fn now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as i64)

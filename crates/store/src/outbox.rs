@@ -1,9 +1,7 @@
 //! The outbox: records that are committed but not yet acknowledged by the broker.
 
-use std::error::Error;
 use std::sync::LazyLock;
 
-use bytes::Bytes;
 use longshore_event::{Headers, OutgoingRecord, TopicPartition};
 use longshore_worker::{OutboxRow, StoreError};
 use sqlx::any::{AnyArguments, AnyRow};
@@ -12,19 +10,27 @@ use sqlx::{Any, AnyConnection, Row as _};
 use uuid::Uuid;
 
 use crate::SqlStore;
+use crate::classify::Database;
+use crate::column::{Unreadable, bind_partition, bytes_at, partition_at};
+use crate::commit::Failed;
+use crate::dialect::Dialects;
 use crate::text::{BySize, MAX_ROWS, tuples};
 
-const COLUMNS: &str = "id, sequence, source_topic, source_partition, topic, key, value, headers";
+/// What [`outbox_row`] reads.
+pub(crate) const COLUMNS: &str =
+    "id, sequence, source_topic, source_partition, topic, key, value, headers";
 
 static ALL: LazyLock<String> = LazyLock::new(|| {
-    format!("select {COLUMNS} from outbox where sequence > $1 order by sequence limit $2")
+    format!(
+        "select {COLUMNS} from outbox where due_at is null and sequence > $1 order by sequence limit $2"
+    )
 });
 
 static OF_PARTITIONS: LazyLock<BySize> = LazyLock::new(|| {
     BySize::new(|rows| {
         let wanted = tuples(rows, 2, 2, |_, first| format!("(${first}, ${})", first + 1));
         format!(
-            "select {COLUMNS} from outbox where sequence > $1 \
+            "select {COLUMNS} from outbox where due_at is null and sequence > $1 \
              and (source_topic, source_partition) in (values {wanted}) order by sequence limit $2"
         )
     })
@@ -37,6 +43,23 @@ static INSERT: LazyLock<BySize> = LazyLock::new(|| {
             format!("({}, $1)", own.join(", "))
         });
         format!("insert into outbox ({COLUMNS}, created_at) values {values} on conflict do nothing")
+    })
+});
+
+/// Those that others are changing are being claimed or published at this very moment, and are left to them: waiting for
+/// rows in an order that is not theirs could end in a deadlock.
+static RELEASE_CLAIMS: LazyLock<Dialects<BySize>> = LazyLock::new(|| {
+    Dialects::new(|database| {
+        BySize::new(|rows| {
+            let wanted = tuples(rows, 2, 0, |_, first| format!("(${first}, ${})", first + 1));
+            let claimed = format!(
+                "select id from outbox where claimed_until is not null \
+                 and (source_topic, source_partition) in (values {wanted}){}",
+                database.taking()
+            );
+            let released = database.among("id", &claimed);
+            format!("update outbox set claimed_until = due_at where {released}")
+        })
     })
 });
 
@@ -67,9 +90,7 @@ impl SqlStore {
             let (text, size) = OF_PARTITIONS.holding(chunk.len());
             let mut query = sqlx::query(text).bind(after).bind(limit as i64);
             for partition in chunk.iter().chain(std::iter::repeat(&chunk[0])).take(size) {
-                query = query
-                    .bind(&*partition.topic)
-                    .bind(i64::from(partition.partition));
+                query = bind_partition(query, partition);
             }
             rows.extend(self.read(query).await?);
         }
@@ -112,19 +133,11 @@ pub(crate) async fn insert(
     connection: &mut AnyConnection,
     rows: &[&OutboxRow],
     now: i64,
-) -> Result<(), (&'static str, sqlx::Error)> {
+) -> Result<(), Failed> {
     for (text, rows) in INSERT.split(rows) {
         let mut query = sqlx::query(text).bind(now);
         for row in rows {
-            query = query
-                .bind(&row.id.as_bytes()[..])
-                .bind(row.sequence)
-                .bind(&*row.source.topic)
-                .bind(i64::from(row.source.partition))
-                .bind(&*row.record.topic)
-                .bind(row.record.key.as_deref())
-                .bind(row.record.value.as_deref())
-                .bind(row.record.headers.to_bytes());
+            query = bind_row(query, row);
         }
         query
             .execute(&mut *connection)
@@ -134,19 +147,45 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-fn outbox_row(row: &AnyRow) -> Result<OutboxRow, Box<dyn Error + Send + Sync>> {
-    let bytes = |column: usize| -> sqlx::Result<Option<Bytes>> {
-        Ok(row.try_get::<Option<Vec<u8>>, _>(column)?.map(Bytes::from))
-    };
-    let partition: i64 = row.try_get(3)?;
+/// Makes the claimed timers of these partitions claimable again. They stay claimed once, so that nobody cancels what may
+/// have been published.
+pub(crate) async fn release_claims(
+    database: Database,
+    connection: &mut AnyConnection,
+    partitions: &[&TopicPartition],
+) -> sqlx::Result<()> {
+    for (text, chunk) in RELEASE_CLAIMS.of(database).split(partitions) {
+        let query = chunk
+            .iter()
+            .fold(sqlx::query(text), |query, one| bind_partition(query, one));
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Binds what stands in [`COLUMNS`].
+pub(crate) fn bind_row<'q>(
+    query: Query<'q, Any, AnyArguments>,
+    row: &'q OutboxRow,
+) -> Query<'q, Any, AnyArguments> {
+    let query = query.bind(&row.id.as_bytes()[..]).bind(row.sequence);
+    bind_partition(query, &row.source)
+        .bind(&*row.record.topic)
+        .bind(row.record.key.as_deref())
+        .bind(row.record.value.as_deref())
+        .bind(row.record.headers.to_bytes())
+}
+
+/// Reads what stands in [`COLUMNS`].
+pub(crate) fn outbox_row(row: &AnyRow) -> Result<OutboxRow, Unreadable> {
     Ok(OutboxRow {
         id: Uuid::from_slice(row.try_get(0)?)?,
         sequence: row.try_get(1)?,
-        source: TopicPartition::new(row.try_get::<&str, _>(2)?, i32::try_from(partition)?),
+        source: partition_at(row, 2)?,
         record: OutgoingRecord {
             topic: row.try_get::<&str, _>(4)?.into(),
-            key: bytes(5)?,
-            value: bytes(6)?,
+            key: bytes_at(row, 5)?,
+            value: bytes_at(row, 6)?,
             headers: Headers::from_bytes(row.try_get(7)?)?,
         },
     })

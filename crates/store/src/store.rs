@@ -4,8 +4,11 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use longshore_event::{Identity, TopicPartition};
-use longshore_worker::{Finished, OutboxRow, Store, StoreError};
+use longshore_worker::{
+    Commit, Due, Fence, OutboxRow, ParkedHead, ParkedRow, Store, StoreCounts, StoreError,
+};
 use sqlx::AnyPool;
 use uuid::Uuid;
 
@@ -15,7 +18,7 @@ use crate::classify::Database;
 /// statement (a pulled cable, a frozen machine) would otherwise hold the caller until TCP gives up.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// Inbox, outbox and the tables of an application in one SQLite file or one PostgreSQL schema.
+/// Inbox, outbox, timers, parked messages and the tables of an application in one SQLite file or one PostgreSQL schema.
 ///
 /// Cloning is cheap; all clones share the connections. Every call is safe to drop: a transaction that was under way
 /// is rolled back or, if its commit was sent already, may have become true.
@@ -48,12 +51,16 @@ impl SqlStore {
 }
 
 impl Store for SqlStore {
+    async fn take_over(&self, partitions: &[TopicPartition]) -> Result<Vec<Fence>, StoreError> {
+        self.within(self.take_over_partitions(partitions)).await
+    }
+
     async fn seen(&self, messages: &[&Identity]) -> Result<Vec<bool>, StoreError> {
         self.within(self.seen_in_inbox(messages)).await
     }
 
-    async fn commit(&self, batch: &[Finished]) -> Result<(), StoreError> {
-        self.within(self.commit_batch(batch)).await
+    async fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        self.within(self.commit_batch(commit)).await
     }
 
     async fn outbox(
@@ -66,8 +73,48 @@ impl Store for SqlStore {
             .await
     }
 
+    async fn claim_due(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Due, StoreError> {
+        self.within(self.claim_timers(now, until, limit)).await
+    }
+
     async fn published(&self, rows: &[Uuid]) -> Result<(), StoreError> {
         self.within(self.delete_from_outbox(rows)).await
+    }
+
+    async fn parked_heads(
+        &self,
+        partitions: &[TopicPartition],
+        limit: usize,
+    ) -> Result<Vec<ParkedHead>, StoreError> {
+        self.within(self.read_heads(partitions, limit)).await
+    }
+
+    async fn parked(
+        &self,
+        lane: &[u8],
+        partitions: &[TopicPartition],
+        limit: usize,
+    ) -> Result<Vec<ParkedRow>, StoreError> {
+        self.within(self.read_lane(lane, partitions, limit)).await
+    }
+
+    async fn prune(
+        &self,
+        before: Timestamp,
+        redrivable_before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.within(self.prune_inbox(before, redrivable_before, limit))
+            .await
+    }
+
+    async fn counts(&self) -> Result<StoreCounts, StoreError> {
+        self.within(self.count_rows()).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

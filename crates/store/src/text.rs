@@ -1,5 +1,13 @@
 //! Texts of statements over many rows. They come in a few sizes, so that a database prepares each once and keeps it.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use longshore_event::TopicPartition;
+use sqlx::Any;
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+
 /// Sizes are the powers of two up to 64 rows: any number of rows takes at most six statements more than it must. More
 /// rows would save PostgreSQL a few round trips and cost SQLite far more: sqlx asks it for the name of every parameter,
 /// and it looks through all of them each time, so that the cost of a statement grows with the square of its rows.
@@ -50,6 +58,53 @@ pub(crate) fn tuples(
         .map(|index| row(index, shared + 1 + index * columns))
         .collect();
     tuples.join(", ")
+}
+
+/// A condition on `source_topic` and `source_partition`, for any number of partitions in one statement. The text changes
+/// with the partitions of an instance, which is when they are assigned; so this is not for what is committed.
+pub(crate) struct OfPartitions<'a> {
+    numbers: BTreeMap<&'a str, Vec<i32>>,
+    shared: usize,
+}
+
+impl<'a> OfPartitions<'a> {
+    /// `shared` parameters of the statement come before the condition's own.
+    pub(crate) fn new(partitions: &'a [TopicPartition], shared: usize) -> Self {
+        let mut numbers: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+        for partition in partitions {
+            let topic = numbers.entry(&partition.topic).or_default();
+            topic.push(partition.partition);
+        }
+        Self { numbers, shared }
+    }
+
+    /// Binds the condition's own parameters, however often it stands in the text.
+    pub(crate) fn bind<'q>(
+        &'q self,
+        query: Query<'q, Any, AnyArguments>,
+    ) -> Query<'q, Any, AnyArguments> {
+        let topics = self.numbers.keys();
+        topics.fold(query, |query, topic| query.bind(*topic))
+    }
+}
+
+impl fmt::Display for OfPartitions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.numbers.is_empty() {
+            return f.write_str("1 = 0");
+        }
+        for (index, numbers) in self.numbers.values().enumerate() {
+            let or = if index == 0 { "(" } else { " or " };
+            let parameter = self.shared + 1 + index;
+            let numbers: Vec<String> = numbers.iter().map(i32::to_string).collect();
+            let numbers = numbers.join(", ");
+            write!(
+                f,
+                "{or}source_topic = ${parameter} and source_partition in ({numbers})"
+            )?;
+        }
+        f.write_str(")")
+    }
 }
 
 #[cfg(test)]

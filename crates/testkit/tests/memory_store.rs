@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use longshore_event::{Identity, Offset, Position, TopicPartition};
 use longshore_testkit::memory::{MemoryStore, Note};
-use longshore_worker::{Finished, OutboxRow, Store, StoreError, sql};
+use longshore_worker::{Claim, Commit, Finished, OutboxRow, Store, StoreError, sql};
 use uuid::Uuid;
 
 fn identity(id: &str) -> Identity {
@@ -23,6 +24,7 @@ fn finished(id: &str, text: &'static str, sequence: i64) -> Finished {
             partition: partition.clone(),
             offset: Offset(sequence),
         },
+        claim: Claim::Inbox,
         writes: vec![sql(text)],
         outbox: vec![OutboxRow {
             id: Uuid::from_u128(sequence as u128),
@@ -30,7 +32,19 @@ fn finished(id: &str, text: &'static str, sequence: i64) -> Finished {
             source: partition,
             record: Note::new("a", text).outgoing(id),
         }],
+        timers: Vec::new(),
+        parked: None,
+        releases: None,
     }
+}
+
+async fn commit(store: &MemoryStore, messages: &[Finished]) -> Result<(), StoreError> {
+    let commit = Commit {
+        fences: &[],
+        now: Timestamp::UNIX_EPOCH,
+        messages,
+    };
+    store.commit(&commit).await
 }
 
 #[tokio::test]
@@ -38,7 +52,7 @@ async fn a_committed_batch_is_in_inbox_outbox_and_statements() {
     let store = MemoryStore::new();
 
     let batch = [finished("1", "one", 1), finished("2", "two", 2)];
-    store.commit(&batch).await.expect("committed");
+    commit(&store, &batch).await.expect("committed");
 
     let seen = store.seen(&[&identity("2"), &identity("3")]).await;
     assert_eq!(seen.expect("answers"), [true, false]);
@@ -52,18 +66,21 @@ async fn a_committed_batch_is_in_inbox_outbox_and_statements() {
 #[tokio::test]
 async fn a_batch_with_a_duplicate_or_a_rejected_statement_leaves_nothing() {
     let store = MemoryStore::new();
-    store
-        .commit(&[finished("1", "one", 1)])
+    commit(&store, &[finished("1", "one", 1)])
         .await
         .expect("committed");
     store.reject_statement("bad");
 
-    let duplicate = store
-        .commit(&[finished("2", "two", 2), finished("1", "again", 3)])
-        .await;
-    let rejected = store
-        .commit(&[finished("3", "three", 4), finished("4", "bad", 5)])
-        .await;
+    let duplicate = commit(
+        &store,
+        &[finished("2", "two", 2), finished("1", "again", 3)],
+    )
+    .await;
+    let rejected = commit(
+        &store,
+        &[finished("3", "three", 4), finished("4", "bad", 5)],
+    )
+    .await;
 
     assert!(matches!(duplicate, Err(StoreError::Duplicate)));
     assert!(matches!(rejected, Err(StoreError::Rejected(_))));
@@ -75,8 +92,7 @@ async fn a_batch_with_a_duplicate_or_a_rejected_statement_leaves_nothing() {
 #[tokio::test]
 async fn published_rows_leave_the_outbox_and_unknown_ones_are_passed_over() {
     let store = MemoryStore::new();
-    store
-        .commit(&[finished("1", "one", 1), finished("2", "two", 2)])
+    commit(&store, &[finished("1", "one", 1), finished("2", "two", 2)])
         .await
         .expect("committed");
 
@@ -95,9 +111,9 @@ async fn a_lost_answer_has_taken_effect() {
     let store = MemoryStore::new();
     store.lose_answer_of_commit(2);
 
-    let first = store.commit(&[finished("1", "one", 1)]).await;
-    let second = store.commit(&[finished("2", "two", 2)]).await;
-    let again = store.commit(&[finished("2", "two", 2)]).await;
+    let first = commit(&store, &[finished("1", "one", 1)]).await;
+    let second = commit(&store, &[finished("2", "two", 2)]).await;
+    let again = commit(&store, &[finished("2", "two", 2)]).await;
 
     assert!(first.is_ok());
     assert!(matches!(second, Err(StoreError::Unavailable(_))));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use longshore_event::dead_letter_topic;
+use longshore_event::{dead_letter_topic, redrive_topic};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -35,6 +35,7 @@ struct Document {
     #[serde(default)]
     configs: BTreeMap<Spanned<String>, Spanned<toml::Value>>,
     dead_letter: Option<DeadLetterDocument>,
+    redrive: Option<RedriveDocument>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +46,12 @@ struct DeadLetterDocument {
     partitions: Option<Spanned<i64>>,
     retention: Option<Spanned<String>>,
     max_message_bytes: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RedriveDocument {
+    groups: Vec<Spanned<String>>,
 }
 
 /// Reads the text of `file`, which stands in `dir`.
@@ -108,6 +115,7 @@ impl Faults {
             max_message_bytes,
             configs: self.configs(document.configs),
             dead_letter,
+            redrive_groups: self.redrive_groups(document.redrive),
             schema,
             key: document.key.map(|key| {
                 if key.as_ref().is_empty() {
@@ -140,14 +148,8 @@ impl Faults {
                 format!("no room for the dead-letter topic: {reason}"),
             );
         }
-        let least = max_message_bytes
-            .unwrap_or(DeadLetterSpec::BROKER_MAX_MESSAGE_BYTES)
-            .saturating_add(DeadLetterSpec::HEADER_BYTES);
-        let mut spec = DeadLetterSpec {
-            partitions,
-            retention: DeadLetterSpec::RETENTION,
-            max_message_bytes: least,
-        };
+        let mut spec = DeadLetterSpec::of(partitions, max_message_bytes);
+        let least = spec.max_message_bytes;
         if let Some(document) = document {
             spec.partitions = self
                 .positive(document.partitions, "partitions")
@@ -167,6 +169,23 @@ impl Faults {
             }
         }
         Some(spec)
+    }
+
+    fn redrive_groups(&mut self, document: Option<RedriveDocument>) -> Vec<String> {
+        let mut groups: Vec<String> = Vec::new();
+        for group in document.into_iter().flat_map(|document| document.groups) {
+            let name = group.as_ref();
+            if name.is_empty() {
+                self.at(&group, "a consumer group has a name".into());
+            } else if groups.contains(name) {
+                self.at(&group, format!("group {name} is named twice"));
+            } else if let Some(reason) = name_fault(&redrive_topic(name)) {
+                let reason = format!("no redrive topic for group {name}: {reason}");
+                self.at(&group, reason);
+            }
+            groups.push(group.into_inner());
+        }
+        groups
     }
 
     fn replication(&mut self, value: Option<Spanned<i64>>) -> Option<i32> {

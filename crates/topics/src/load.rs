@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use longshore_event::redrive_topic;
+
 use crate::TopicSpec;
 use crate::document::{self, Fault};
 use crate::name::collision_name;
@@ -94,21 +96,27 @@ fn topic_files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
     Ok(files)
 }
 
-/// Topics that are named twice, or so alike that Kafka refuses one of them.
+/// Topics that are named twice, or so alike that Kafka refuses one of them. A group may be named in several files: it
+/// has one redrive topic.
 fn collisions(specs: &[TopicSpec]) -> Vec<SpecFault> {
-    let mut seen: HashMap<String, (String, &TopicSpec)> = HashMap::new();
+    let mut seen: HashMap<String, (String, &TopicSpec, bool)> = HashMap::new();
     let mut faults = Vec::new();
     for spec in specs {
-        for topic in spec.topics() {
-            let Some((other, first)) = seen.get(&collision_name(&topic.name)) else {
-                seen.insert(collision_name(&topic.name), (topic.name, spec));
+        let own = spec.topics().into_iter().map(|topic| (topic.name, false));
+        let groups = spec.redrive_groups.iter();
+        let redrives = groups.map(|group| (redrive_topic(group).to_string(), true));
+        for (name, is_redrive) in own.chain(redrives) {
+            let Some((other, first, also_redrive)) = seen.get(&collision_name(&name)) else {
+                seen.insert(collision_name(&name), (name, spec, is_redrive));
                 continue;
             };
+            if *other == name && is_redrive && *also_redrive {
+                continue;
+            }
             let place = first.file.display();
-            let reason = if *other == topic.name {
+            let reason = if *other == name {
                 format!("topic {other} is already described by {place}")
             } else {
-                let name = &topic.name;
                 format!(
                     "topic {name} collides with {other} of {place}: Kafka's metrics do not tell '.' from '_'"
                 )

@@ -29,6 +29,8 @@ pub struct TopicSpec {
     pub configs: BTreeMap<String, String>,
     /// Where records go that failed for good; `None` if the topic has no dead-letter topic.
     pub dead_letter: Option<DeadLetterSpec>,
+    /// The consumer groups that dead letters of this topic can be redriven to; each has a topic `<group>.redrive`.
+    pub redrive_groups: Vec<String>,
     /// The JSON Schema of its values, as a path that can be opened.
     pub schema: Option<PathBuf>,
     /// The field of the value that is the record's key.
@@ -91,6 +93,17 @@ impl DeadLetterSpec {
     pub(crate) const HEADER_BYTES: i32 = 16 * 1024;
     /// Long enough to look into a failure after a holiday.
     pub(crate) const RETENTION: Retention = Retention::Milliseconds(30 * 24 * 60 * 60 * 1000);
+
+    /// What stands in no file, for a topic of so many partitions and such messages.
+    pub(crate) fn of(partitions: i32, max_message_bytes: Option<i32>) -> Self {
+        Self {
+            partitions,
+            retention: Self::RETENTION,
+            max_message_bytes: max_message_bytes
+                .unwrap_or(Self::BROKER_MAX_MESSAGE_BYTES)
+                .saturating_add(Self::HEADER_BYTES),
+        }
+    }
 }
 
 impl TopicSpec {
@@ -120,6 +133,12 @@ impl TopicSpec {
         [topic].into_iter().chain(dead_letters).collect()
     }
 
+    /// What its dead letters need, should it have a topic for them or not.
+    pub(crate) fn dead_letters(&self) -> DeadLetterSpec {
+        let spec = self.dead_letter.clone();
+        spec.unwrap_or_else(|| DeadLetterSpec::of(self.partitions, self.max_message_bytes))
+    }
+
     fn all_configs(&self) -> BTreeMap<String, String> {
         let mut all = self.configs.clone();
         all.extend(configs([
@@ -145,7 +164,10 @@ pub(crate) mod config {
     pub(crate) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 }
 
-fn configs<const N: usize>(entries: [(&str, Option<String>); N]) -> BTreeMap<String, String> {
+/// Those of the entries that have a value.
+pub(crate) fn configs<const N: usize>(
+    entries: [(&str, Option<String>); N],
+) -> BTreeMap<String, String> {
     entries
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))

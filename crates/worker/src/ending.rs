@@ -3,17 +3,20 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
-use longshore_event::{DeadLetter, ErrorKind, Identity, Position, Record, derived_id};
+use longshore_event::{
+    DeadLetter, ErrorKind, Identity, Position, Record, TopicPartition, derived_id,
+};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::assignments::Place;
-use crate::handler::Decisions;
+use crate::handler::{Decisions, PendingTimer};
 use crate::journey::Guide;
 use crate::lanes::{LaneId, LaneKey};
 use crate::message::{Arrival, Message, Runs};
 use crate::{
     Claim, Failure, Finished, Handler, OnDead, OutboxRow, ParkedFailure, ParkedRow, ParkedState,
+    Timer, TimerChange, TimerName,
 };
 
 /// A message that has come to its end here, waiting for its commit.
@@ -66,7 +69,7 @@ impl<H: Handler> Guide<H> {
         if self.holds_keys() && trail.arrival.redrive() > 0 {
             effects.releases = Some(trail.record.position());
         }
-        let source = &effects.position.partition;
+        let source = &effects.position.partition.clone();
         let outgoing = decisions.outgoing.into_iter();
         effects.outbox = outgoing
             .map(|(id, record)| OutboxRow {
@@ -77,7 +80,36 @@ impl<H: Handler> Guide<H> {
             })
             .collect();
         effects.writes = decisions.writes;
+        let timers = decisions.timers.into_iter();
+        effects.timers = timers
+            .map(|change| self.timer(change, &trail.key, source))
+            .collect();
         Handled { effects, trail }
+    }
+
+    fn timer(&self, change: PendingTimer, lane: &LaneKey, source: &TopicPartition) -> TimerChange {
+        let name = |name| TimerName {
+            lane: lane.name(),
+            name,
+        };
+        match change {
+            PendingTimer::Cancel(cancelled) => TimerChange::Cancel(name(cancelled)),
+            PendingTimer::Set {
+                id,
+                record,
+                due_at,
+                name: given,
+            } => TimerChange::Set(Timer {
+                name: given.map(name),
+                due_at,
+                row: OutboxRow {
+                    id,
+                    sequence: self.sequence.next(),
+                    source: source.clone(),
+                    record,
+                },
+            }),
+        }
     }
 
     /// The message waits in the store until `due_at`, because of `failure`.

@@ -1,8 +1,9 @@
 //! What the author of a worker writes: one async function from an event to decisions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use longshore_event::{Cause, Envelope, Event, OutgoingRecord, Payload, derived_id, encode};
 use uuid::Uuid;
 
@@ -46,6 +47,41 @@ pub struct Context<'a, P> {
     now: Timestamp,
     writes: Vec<Statement>,
     outgoing: Vec<(Uuid, OutgoingRecord)>,
+    timers: Vec<PendingTimer>,
+    /// Follow-on events so far, timers among them: what the next one's id derives from.
+    ordinal: usize,
+}
+
+/// What a handler decided about a timer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PendingTimer {
+    /// Publish a record later.
+    Set {
+        /// Derived from the cause.
+        id: Uuid,
+        /// What is published.
+        record: OutgoingRecord,
+        /// When.
+        due_at: Timestamp,
+        /// What cancels it.
+        name: Option<String>,
+    },
+    /// Cancel the timer of this name.
+    Cancel(String),
+}
+
+/// A timer that was just set. Give it a name to be able to cancel or replace it.
+#[derive(Debug)]
+pub struct SetTimer<'c>(&'c mut PendingTimer);
+
+impl SetTimer<'_> {
+    /// Names the timer. Names are the key's own: two orders may each have an `expiry`. A pending timer of the same name is
+    /// replaced.
+    pub fn named(self, new: impl Into<String>) {
+        if let PendingTimer::Set { name, .. } = self.0 {
+            *name = Some(new.into());
+        }
+    }
 }
 
 impl<'a, P: Payload> Context<'a, P> {
@@ -63,6 +99,8 @@ impl<'a, P: Payload> Context<'a, P> {
             now,
             writes: Vec::new(),
             outgoing: Vec::new(),
+            timers: Vec::new(),
+            ordinal: 0,
         }
     }
 
@@ -88,14 +126,67 @@ impl<'a, P: Payload> Context<'a, P> {
     /// # Errors
     /// A permanent [`Failure`] if the event does not serialise.
     pub fn publish<E: Event>(&mut self, event: &E) -> Result<(), Failure> {
+        let follow_on = self.follow_on(event, self.now)?;
+        self.outgoing.push(follow_on);
+        Ok(())
+    }
+
+    /// Publishes a follow-on event at `when`, or at once if that has passed: once this message has committed, a restart or
+    /// a new owner of the partition changes nothing about it. It fires once, no earlier than `when`, usually within
+    /// milliseconds of it. The event's time is `when`.
+    ///
+    /// # Errors
+    /// A permanent [`Failure`] if the event does not serialise.
+    pub fn publish_at<E: Event>(
+        &mut self,
+        event: &E,
+        when: Timestamp,
+    ) -> Result<SetTimer<'_>, Failure> {
+        let (id, record) = self.follow_on(event, when)?;
+        self.timers.push(PendingTimer::Set {
+            id,
+            record,
+            due_at: when,
+            name: None,
+        });
+        let last = self.timers.len() - 1;
+        Ok(SetTimer(&mut self.timers[last]))
+    }
+
+    /// As [`Context::publish_at`], `after` from now on.
+    ///
+    /// # Errors
+    /// A permanent [`Failure`] if the event does not serialise, or the year is past 9999 then.
+    pub fn publish_after<E: Event>(
+        &mut self,
+        event: &E,
+        after: Duration,
+    ) -> Result<SetTimer<'_>, Failure> {
+        let when = SignedDuration::try_from(after)
+            .and_then(|after| self.now.checked_add(after))
+            .map_err(Failure::permanent)?;
+        self.publish_at(event, when)
+    }
+
+    /// Cancels the timer that a message of the same key has set under this name. If it has fired already, or there is
+    /// none, nothing happens: whoever handles its event finds the state that this message has left.
+    pub fn cancel(&mut self, name: impl Into<String>) {
+        self.timers.push(PendingTimer::Cancel(name.into()));
+    }
+
+    fn follow_on<E: Event>(
+        &mut self,
+        event: &E,
+        time: Timestamp,
+    ) -> Result<(Uuid, OutgoingRecord), Failure> {
         let cause = Cause {
             envelope: self.envelope,
             group: self.group,
-            ordinal: self.outgoing.len(),
+            ordinal: self.ordinal,
         };
-        let follow_on = encode(event, &cause, self.now).map_err(Failure::permanent)?;
-        self.outgoing.push(follow_on);
-        Ok(())
+        let follow_on = encode(event, &cause, time).map_err(Failure::permanent)?;
+        self.ordinal += 1;
+        Ok(follow_on)
     }
 
     /// Runs a statement in the transaction in which this message commits. See [`sql`](crate::sql).
@@ -113,10 +204,16 @@ impl<'a, P: Payload> Context<'a, P> {
         self.outgoing.iter().map(|(_, record)| record)
     }
 
+    /// What was decided about timers so far, in order.
+    pub fn timers(&self) -> &[PendingTimer] {
+        &self.timers
+    }
+
     pub(crate) fn into_decisions(self) -> Decisions {
         Decisions {
             writes: self.writes,
             outgoing: self.outgoing,
+            timers: self.timers,
         }
     }
 }
@@ -127,4 +224,5 @@ pub(crate) struct Decisions {
     pub(crate) writes: Vec<Statement>,
     /// Follow-on records with their derived ids.
     pub(crate) outgoing: Vec<(Uuid, OutgoingRecord)>,
+    pub(crate) timers: Vec<PendingTimer>,
 }

@@ -7,7 +7,7 @@
 //! `watermark` frees its offset.
 
 mod handler;
-pub use handler::{Context, Handler};
+pub use handler::{Context, Handler, PendingTimer, SetTimer};
 
 mod failure;
 pub use failure::{Failure, FailureExt};

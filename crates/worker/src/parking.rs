@@ -275,7 +275,8 @@ impl Parking {
                 continue;
             }
             lane.phase = Phase::Loading;
-            lane.grew = false;
+            // What is still on its way to the store may miss the page that is read now.
+            lane.grew = lane.parking > 0;
             self.draining += 1;
             return Some((key.clone(), lane.partitions.clone()));
         }

@@ -70,8 +70,10 @@ impl<P: Publisher> CommitStrategy for PlainStrategy<P> {
     }
 
     async fn commit(&self, mut batch: Vec<Finished>) -> Result<(), Refused> {
-        if batch.iter().any(|finished| !finished.writes.is_empty()) {
-            let reason = "the plain strategy has no store to write to; build the worker with the store strategy";
+        let needs_store =
+            |finished: &Finished| !finished.writes.is_empty() || !finished.timers.is_empty();
+        if batch.iter().any(needs_store) {
+            let reason = "the plain strategy has no store for statements and timers; build the worker with the store strategy";
             return Err(Refused {
                 batch,
                 reason: CommitError::Rejected(reason.into()),

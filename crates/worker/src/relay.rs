@@ -1,13 +1,16 @@
-//! The outbox relay: publishes what was committed, in order, and takes it out of the store once it is acknowledged.
+//! The outbox relay: publishes what was committed, in order or when it is due, and takes it out of the store once it is
+//! acknowledged.
 //!
 //! The table is the queue; what is kept in memory is only its front, a bounded number of rows a topic. A topic that
 //! cannot be written holds back its own rows and no others.
 
 mod queue;
 mod task;
+mod timers;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use longshore_event::TopicPartition;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
@@ -26,6 +29,8 @@ pub(crate) struct Relay(mpsc::Sender<Request>);
 pub(super) enum Request {
     /// These rows were committed.
     Publish(Vec<OutboxRow>),
+    /// A timer was set for then.
+    Timer(Timestamp),
     /// These partitions are this worker's: their rows are its to publish.
     Own(Vec<TopicPartition>),
     /// Queue the rows that the store has of these partitions.
@@ -57,6 +62,11 @@ impl Relay {
         if !rows.is_empty() {
             self.request(Request::Publish(rows)).await;
         }
+    }
+
+    /// A timer is committed: it is published when it is due.
+    pub(crate) async fn timer(&self, due_at: Timestamp) {
+        self.request(Request::Timer(due_at)).await;
     }
 
     /// The rows of these partitions are this relay's to publish from now on.

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use jiff::Timestamp;
 use longshore_event::{Identity, TopicPartition};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{Due, Finished, OutboxRow, ParkedHead, ParkedRow};
@@ -135,9 +136,10 @@ pub struct Commit<'a> {
 }
 
 /// How many rows a store holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StoreCounts {
-    /// Messages that the inbox remembers.
+    /// Messages that the inbox remembers. An estimate where there are many: an exact count would read all of them.
     pub inbox: u64,
     /// Records that wait to be published.
     pub outbox: u64,

@@ -11,7 +11,7 @@ use crate::pruning::Pruning;
 use crate::relay::Relay;
 use crate::{
     Clock, Commit, CommitError, CommitStrategy, Fence, Finished, OutboxRow, ParkedHead, ParkedRow,
-    Publisher, Refused, Retention, Store, StoreError,
+    Publisher, Refused, Retention, Store, StoreError, TimerChange,
 };
 
 /// Commits to a [`Store`] and publishes through a [`Publisher`]: exactly once in effect.
@@ -177,6 +177,14 @@ impl<S: Store> StoreStrategy<S> {
             .flat_map(|finished| finished.outbox.drain(..))
             .collect();
         self.relay.publish(rows).await;
+        let timers = batch.iter().flat_map(|finished| &finished.timers);
+        let due = timers.filter_map(|change| match change {
+            TimerChange::Set(timer) => Some(timer.due_at),
+            TimerChange::Cancel(_) => None,
+        });
+        if let Some(first) = due.min() {
+            self.relay.timer(first).await;
+        }
     }
 }
 

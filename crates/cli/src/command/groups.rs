@@ -1,4 +1,6 @@
-//! `longshore groups`: which consumer groups there are, who is in them, and how far behind they are.
+//! `longshore groups`: which consumer groups there are, who is in them, how far behind they are, and moving one.
+
+mod seek;
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -14,7 +16,8 @@ use crate::table::Table;
 #[command(after_help = "\
 Examples:
   longshore groups list
-  longshore groups describe order-created")]
+  longshore groups describe order-created
+  longshore groups seek order-created --to 2h")]
 pub(crate) enum GroupsCommand {
     /// All consumer groups
     #[command(after_help = "Example:\n  longshore groups list --json")]
@@ -25,6 +28,9 @@ pub(crate) enum GroupsCommand {
         /// The consumer group
         group: String,
     },
+    /// Let a consumer group read from somewhere else
+    #[command(after_help = seek::HELP)]
+    Seek(seek::SeekArguments),
 }
 
 pub(crate) async fn run(global: &Global, command: GroupsCommand) -> anyhow::Result<()> {
@@ -39,6 +45,7 @@ pub(crate) async fn run(global: &Global, command: GroupsCommand) -> anyhow::Resu
                 print(global.output(), &group).context("cannot print")
             }
         }
+        GroupsCommand::Seek(arguments) => seek::run(global, &admin, arguments).await,
     }
 }
 

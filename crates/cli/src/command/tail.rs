@@ -7,14 +7,13 @@ use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use longshore::stop_signal;
 use longshore_event::Record;
 use longshore_kafka::{From, Reader, ReaderEvent};
 
 use crate::arguments::Global;
+use crate::moment::Moment;
 use crate::output::{Output, warn_on_standard_error};
 use crate::record::{FILTER_GRAMMAR, Filter, write_json, write_text};
 
@@ -151,19 +150,8 @@ fn parse(text: &str, now: Timestamp) -> Option<From> {
     if let Some(count) = text.strip_prefix('-') {
         return count.parse().ok().map(From::Last);
     }
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(From::Time(time));
-    }
-    // Without an offset, UTC: the same command means the same everywhere, and output is in UTC too.
-    if let Ok(at) = text.parse::<DateTime>() {
-        let zoned = at.to_zoned(TimeZone::UTC).ok()?;
-        return Some(From::Time(zoned.timestamp()));
-    }
-    let ago = text
-        .parse::<SignedDuration>()
-        .ok()
-        .filter(|ago| ago.is_positive())?;
-    now.checked_sub(ago).ok().map(From::Time)
+    let moment = Moment::parse(text, now)?;
+    Some(From::Time(moment.0))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod list;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 use longshore_kafka::{Admin, KafkaError, TopicDescription};
-use longshore_topics::{ActualTopic, DesiredTopic, Plan, TopicSpec, plan};
+use longshore_topics::{ActualTopic, DesiredTopic, Plan, TopicSpec, desired_topics, plan};
 
 use crate::arguments::{Global, TopicsDir};
 use crate::output::{Colour, Output};
@@ -50,7 +50,7 @@ pub(crate) async fn run(global: &Global, command: TopicsCommand) -> anyhow::Resu
     let output = global.output();
     match command {
         TopicsCommand::Plan(directory) => {
-            let desired = desired(&TopicSpec::load_dir(&directory.topics_dir)?);
+            let desired = desired_topics(&TopicSpec::load_dir(&directory.topics_dir)?);
             let admin = Admin::connect(&global.connection())?;
             print(output, &planned(&admin, &desired).await?)
         }
@@ -61,13 +61,9 @@ pub(crate) async fn run(global: &Global, command: TopicsCommand) -> anyhow::Resu
 
 /// Makes topics as their files say, without asking. What would lose records is refused.
 pub(super) async fn make(admin: &Admin, specs: &[TopicSpec]) -> anyhow::Result<()> {
-    let plan = planned(admin, &desired(specs)).await?;
+    let plan = planned(admin, &desired_topics(specs)).await?;
     apply::refuse_destructive(&plan)?;
     apply::all(admin, &plan).await
-}
-
-fn desired(specs: &[TopicSpec]) -> Vec<DesiredTopic> {
-    specs.iter().flat_map(TopicSpec::topics).collect()
 }
 
 async fn planned(admin: &Admin, desired: &[DesiredTopic]) -> Result<Plan, KafkaError> {

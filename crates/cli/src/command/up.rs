@@ -36,6 +36,8 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// Orders that are named when they did not end in time; the rest are counted.
 const MAX_NAMED: usize = 20;
 
+pub(crate) use workers::workers_file;
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --brokers, an embedded broker is started, on 127.0.0.1:9092 if that is free, so that the other commands find it.

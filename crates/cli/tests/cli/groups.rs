@@ -84,3 +84,95 @@ async fn an_unknown_group_is_an_error() {
     let error = shop.run(&["groups", "describe", "nobody"]).await.failed();
     assert!(error.contains("nobody"), "{error}");
 }
+
+/// `partition: from -> to` of every partition that a seek names.
+fn moves(seek: &serde_json::Value) -> Vec<(i64, Option<i64>, i64)> {
+    let partitions = seek["partitions"].as_array().expect("partitions");
+    let number = |value: &serde_json::Value| value.as_i64();
+    let line = |line: &serde_json::Value| {
+        let (partition, to) = (number(&line["partition"]), number(&line["to"]));
+        (
+            partition.expect("a number"),
+            number(&line["from"]),
+            to.expect("a number"),
+        )
+    };
+    partitions.iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn a_group_without_members_is_moved_when_it_is_meant() {
+    let shop = Shop::with_topics().await;
+    let line = b"{\"orderId\":\"o-1\",\"total\":1}\n";
+    let produce = ["produce", "order.created", "--file", "-"];
+    shop.run_with(&produce, &line.repeat(5)).await.done();
+    let seek = async |arguments: &[&str]| {
+        let seek = [
+            "groups",
+            "seek",
+            "shop",
+            "--topic",
+            "order.created",
+            "--json",
+        ];
+        shop.run(&[&seek[..], arguments].concat()).await
+    };
+    let total = |run: &serde_json::Value| moves(run).iter().map(|(_, _, to)| to).sum::<i64>();
+
+    let dry = seek(&["--to", "end"]).await;
+    assert!(dry.stderr.contains("--yes does it"), "{dry:?}");
+    assert_eq!(total(&dry.json()[0]), 5);
+    let done = seek(&["--to", "end", "--yes"]).await.json().remove(0);
+    assert!(
+        moves(&done).iter().all(|(_, from, _)| from.is_none()),
+        "the dry run changed nothing: {done}"
+    );
+
+    for (to, expected) in [("-2", 3), ("4", 4), ("99", 5), ("1h", 0), ("beginning", 0)] {
+        let run = seek(&["--to", to, "--yes"]).await.json().remove(0);
+        assert_eq!(total(&run), expected, "{to}: {run}");
+    }
+    let text = shop
+        .run(&["groups", "seek", "shop", "--to", "end"])
+        .await
+        .done();
+    assert!(
+        text.lines().any(|line| line.split_whitespace().eq([
+            "PARTITION",
+            "FROM",
+            "TO",
+            "CHANGE",
+            "LAG"
+        ])),
+        "{text}"
+    );
+    assert!(text.contains("+5"), "{text}");
+}
+
+#[tokio::test]
+async fn a_group_with_members_is_left_alone() {
+    let shop = Shop::with_topics().await;
+    let line = b"{\"orderId\":\"o-1\",\"total\":1}\n";
+    let produce = ["produce", "order.created", "--file", "-"];
+    shop.run_with(&produce, line).await.done();
+    let source = consume(&shop, 1).await;
+
+    let seek = [
+        "groups",
+        "seek",
+        "shop",
+        "--topic",
+        "order.created",
+        "--to",
+        "beginning",
+    ];
+    let dry = shop.run(&seek).await;
+    assert!(dry.stderr.contains("would be refused"), "{dry:?}");
+    dry.done();
+    let error = shop.run(&[&seek[..], &["--yes"]].concat()).await.failed();
+    assert!(
+        error.contains("has 1 active members: stop its workers first"),
+        "{error}"
+    );
+    drop(source);
+}

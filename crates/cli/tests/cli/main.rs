@@ -4,7 +4,8 @@
 //! - [`topics`]: plan, apply, list
 //! - [`produce`]: what is sent, what is refused, how it is told
 //! - [`tail`]: where it begins, what it shows, when it leaves
-//! - [`dlq`]: dead letters
+//! - [`dlq`]: dead letters, looked at
+//! - [`redrive`]: dead letters, taken back or given up
 //! - [`groups`]: consumer groups
 //! - [`broker`]: the embedded broker as a process
 //! - [`up`]: the whole order system in one process
@@ -15,6 +16,7 @@ mod broker;
 mod dlq;
 mod groups;
 mod produce;
+mod redrive;
 mod tail;
 mod topics;
 mod up;

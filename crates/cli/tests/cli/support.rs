@@ -5,7 +5,13 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use bytes::Bytes;
 use longshore_broker::{Broker, BrokerConfig};
+use longshore_event::{
+    DeadLetter, ErrorKind, Headers, Offset, OutgoingRecord, Record, TopicPartition,
+};
+use longshore_kafka::{Connection, KafkaPublisher};
+use longshore_worker::Publisher;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -35,6 +41,32 @@ pub(crate) struct Shop {
     directory: TempDir,
 }
 
+/// A dead letter of order.created, as a worker writes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    pub(crate) key: &'static str,
+    pub(crate) group: &'static str,
+    pub(crate) message: String,
+    pub(crate) offset: i64,
+    pub(crate) failed_at: &'static str,
+    pub(crate) redrive_count: u32,
+    pub(crate) value: Bytes,
+}
+
+impl Default for Letter {
+    fn default() -> Self {
+        Self {
+            key: "o-1",
+            group: "shop",
+            message: "payment 17 refused".into(),
+            offset: 41,
+            failed_at: "2026-11-23T08:00:00Z",
+            redrive_count: 0,
+            value: Bytes::from_static(br#"{"orderId":"o-1","total":1}"#),
+        }
+    }
+}
+
 /// What a run left behind.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -62,6 +94,60 @@ impl Shop {
         shop
     }
 
+    /// The same, where the group `shop` may get its dead letters back.
+    pub(crate) async fn with_redrives() -> Self {
+        let shop = Self::open().await;
+        let file = format!("{ORDERS}\n[redrive]\ngroups = [\"shop\"]\n");
+        shop.write("topics/order.created.toml", file);
+        shop.run(&["topics", "apply"]).await.done();
+        shop
+    }
+
+    /// Publishes dead letters of order.created.
+    pub(crate) async fn fail(&self, letters: &[Letter]) {
+        let records = letters.iter().map(|letter| {
+            let failed_at = letter.failed_at.parse().expect("a time");
+            let dead = DeadLetter {
+                topic: "order.created".into(),
+                partition: 1,
+                offset: letter.offset,
+                group: letter.group.into(),
+                delivery_count: 4,
+                message: letter.message.clone(),
+                kind: ErrorKind::Transient,
+                error_type: "Refused".into(),
+                handler: "order-created".into(),
+                first_failed_at: failed_at,
+                last_failed_at: failed_at,
+                redrive_count: letter.redrive_count,
+            };
+            let mut headers = Headers::new();
+            headers.push_str("ce_id", &format!("e-{}", letter.offset));
+            headers.push("raw", Some(&[0xff, 0x1b]));
+            dead.record(&Record {
+                partition: TopicPartition::new("order.created", 1),
+                offset: Offset(letter.offset),
+                timestamp: None,
+                key: Some(letter.key.into()),
+                value: Some(letter.value.clone()),
+                headers,
+            })
+        });
+        self.publish(&records.collect::<Vec<_>>()).await;
+    }
+
+    pub(crate) async fn publish(&self, records: &[OutgoingRecord]) {
+        let publisher = KafkaPublisher::connect(&Connection::new(self.brokers()));
+        let results = publisher.expect("a publisher").publish(records).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
+
+    /// Everything in a topic, as `longshore tail --json` tells it.
+    pub(crate) async fn records(&self, topic: &str) -> Vec<Value> {
+        let tail = ["tail", topic, "--from", "beginning", "--exit", "--json"];
+        self.run(&tail).await.json()
+    }
+
     pub(crate) fn brokers(&self) -> String {
         self.broker.bootstrap()
     }
@@ -83,11 +169,16 @@ impl Shop {
     }
 
     pub(crate) async fn run_with(&self, arguments: &[&str], stdin: &[u8]) -> Run {
+        run(self.command(arguments), stdin).await
+    }
+
+    /// The binary in the shop's directory, not started yet.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = longshore(arguments);
         command
             .env("KAFKA_BROKERS", self.brokers())
             .current_dir(self.directory.path());
-        run(command, stdin).await
+        command
     }
 }
 
@@ -151,4 +242,11 @@ impl Run {
             .map(|line| serde_json::from_str(line).expect(line))
             .collect()
     }
+}
+
+/// The value of a header in a record of `longshore tail --json`.
+pub(crate) fn header<'a>(record: &'a Value, name: &str) -> Option<&'a str> {
+    let headers = record["headers"].as_array().expect("headers");
+    let found = headers.iter().rev().find(|header| header["name"] == name)?;
+    found["value"].as_str()
 }

@@ -19,6 +19,12 @@ async fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["tail", "t", "--from", "someday"], "how long ago"),
         (&["tail", "t", "--filter", "nothing"], "FIELD=VALUE"),
         (&["dlq", "show", "t", "12"], "PARTITION/OFFSET"),
+        (&["dlq", "stats", "t", "--since", "soon"], "how long ago"),
+        (&["dlq", "redrive", "t", "--edit", "a=1"], "POINTER=JSON"),
+        (&["dlq", "redrive", "t", "--limit", "0"], "--limit"),
+        (&["dlq", "discard", "t", "--edit", "/a=1"], "--edit"),
+        (&["groups", "seek", "g"], "--to"),
+        (&["groups", "seek", "g", "--to", "there"], "an offset"),
         (&["topics", "list", "--kafka", "nonsense"], "KEY=VALUE"),
     ] {
         let run = run(longshore(arguments), b"").await;

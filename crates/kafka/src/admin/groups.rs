@@ -1,13 +1,21 @@
 //! Consumer groups for tools: which there are, who is in one, and how far behind it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use longshore_event::{NextOffset, TopicPartition};
+use rdkafka::types::RDKafkaErrorCode::{
+    CoordinatorLoadInProgress, CoordinatorNotAvailable, NonEmptyGroup, NotCoordinator,
+    RebalanceInProgress, UnknownMemberId,
+};
 
-use super::{Admin, REQUEST, offsets};
+use super::{Admin, REQUEST, code_of, offsets};
 use crate::KafkaError;
 use crate::native::admin::{DescribedGroup, DescribedMember, OffsetAt};
 use crate::native::{Client, ClientError};
+
+/// How soon a coordinator that moves is asked again; given up after [`REQUEST`].
+const COORDINATOR_CHECK: Duration = Duration::from_millis(100);
 
 /// A consumer group, as the list of groups tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +102,59 @@ impl Admin {
         described.await?.ok_or_else(|| KafkaError::UnknownGroup {
             group: group.to_owned(),
             brokers: self.brokers.to_string(),
+        })
+    }
+
+    /// Commits offsets in the name of a group that has no members, such as to read records again or to pass some over.
+    /// Other partitions keep what they have.
+    ///
+    /// # Errors
+    /// [`KafkaError::ActiveGroup`], [`KafkaError::NoAnswer`], [`KafkaError::Refused`] for the first partition that is
+    /// refused; others may have been changed then.
+    pub async fn commit_offsets(
+        &self,
+        group: &str,
+        offsets: &[(TopicPartition, NextOffset)],
+    ) -> Result<(), KafkaError> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + REQUEST;
+        let altered = loop {
+            let (name, offsets) = (group.to_owned(), offsets.to_vec());
+            let action = format!("commit offsets for consumer group {group}");
+            let altered = self.run(action, move |client| {
+                let lines = client.alter_offsets(&name, &offsets, REQUEST)?;
+                lines
+                    .into_iter()
+                    .find_map(|line| line.error)
+                    .map_or(Ok(()), Err)
+            });
+            let altered = altered.await;
+            // A coordinator that moves, or is loaded for the first time, is there in a moment; the same offsets twice
+            // are the same offsets.
+            let moves = altered
+                .as_ref()
+                .err()
+                .and_then(code_of)
+                .is_some_and(|code| {
+                    matches!(
+                        code,
+                        NotCoordinator | CoordinatorNotAvailable | CoordinatorLoadInProgress
+                    )
+                });
+            if !moves || Instant::now() > deadline {
+                break altered;
+            }
+            tokio::time::sleep(COORDINATOR_CHECK).await;
+        };
+        altered.map_err(|error| match code_of(&error) {
+            Some(NonEmptyGroup | UnknownMemberId | RebalanceInProgress) => {
+                KafkaError::ActiveGroup {
+                    group: group.to_owned(),
+                }
+            }
+            _ => error,
         })
     }
 }

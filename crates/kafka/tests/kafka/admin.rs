@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use longshore_event::NextOffset;
+use longshore_event::{NextOffset, Offset, TopicPartition};
 use longshore_kafka::{Admin, KafkaError, NewTopic};
 
 use crate::support::{
@@ -209,4 +209,37 @@ async fn a_group_is_described_with_members_and_lag() {
         .find(|listed| listed.name == group)
         .expect("in the list");
     assert_eq!(listed.state, "Empty");
+}
+
+#[tokio::test]
+async fn offsets_are_committed_for_a_group_that_nobody_is_in() {
+    let topic = new_topic("sought", 1).await;
+    fill(&topic, 10).await;
+    let group = unique("sought");
+    let partition = TopicPartition::new(topic.as_str(), 0);
+    let offsets = [(partition, NextOffset(4))];
+
+    // A group that never was, and one that is empty again.
+    admin()
+        .commit_offsets(&group, &offsets)
+        .await
+        .expect("committed");
+    let mut source = subscribe(&connection(), &group, &topic).await;
+    let first = records(&mut source, 1).await;
+    assert_eq!(first[0].offset, Offset(4));
+
+    let error = admin()
+        .commit_offsets(&group, &offsets)
+        .await
+        .expect_err("it has a member");
+    assert!(matches!(error, KafkaError::ActiveGroup { .. }), "{error:?}");
+
+    stop(&mut source, &[]).await;
+    let offsets = [(offsets[0].0.clone(), NextOffset(9))];
+    admin()
+        .commit_offsets(&group, &offsets)
+        .await
+        .expect("committed again");
+    let found = admin().describe_group(&group).await.expect("described");
+    assert_eq!(found.partitions[0].committed, Some(NextOffset(9)));
 }

@@ -1,9 +1,55 @@
 //! Messages for the tests, and what became of them.
 
+use jiff::Timestamp;
 use longshore_event::{Headers, Identity, Offset, OutgoingRecord, Position, TopicPartition};
 use longshore_store::SqlStore;
-use longshore_worker::{Finished, OutboxRow, Statement, Store, sql};
+use longshore_worker::{
+    Claim, Commit, Fence, Finished, OutboxRow, Statement, Store, StoreError, sql,
+};
 use uuid::Uuid;
+
+/// Commits, for facts that are not about fences or times.
+pub(crate) trait CommitNow: Store {
+    async fn commit_now(&self, messages: &[Finished]) -> Result<(), StoreError> {
+        self.commit_at(1_000, messages).await
+    }
+
+    async fn commit_at(&self, second: i64, messages: &[Finished]) -> Result<(), StoreError> {
+        self.commit_fenced(&[], second, messages).await
+    }
+
+    async fn commit_fenced(
+        &self,
+        fences: &[Fence],
+        second: i64,
+        messages: &[Finished],
+    ) -> Result<(), StoreError> {
+        let commit = Commit {
+            fences,
+            now: at(second),
+            messages,
+        };
+        self.commit(&commit).await
+    }
+}
+
+impl<S: Store> CommitNow for S {}
+
+/// A time, in seconds.
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("in range")
+}
+
+pub(crate) fn orders(partition: i32) -> TopicPartition {
+    TopicPartition::new("orders", partition)
+}
+
+pub(crate) fn position(partition: i32, offset: i64) -> Position {
+    Position {
+        partition: orders(partition),
+        offset: Offset(offset),
+    }
+}
 
 pub(crate) fn identity(id: &str) -> Identity {
     Identity {
@@ -15,12 +61,13 @@ pub(crate) fn identity(id: &str) -> Identity {
 pub(crate) fn message(id: &str) -> Finished {
     Finished {
         identity: identity(id),
-        position: Position {
-            partition: TopicPartition::new("orders", 0),
-            offset: Offset(0),
-        },
+        position: position(0, 0),
+        claim: Claim::Inbox,
         writes: Vec::new(),
         outbox: Vec::new(),
+        timers: Vec::new(),
+        parked: None,
+        releases: None,
     }
 }
 
@@ -49,7 +96,7 @@ pub(crate) fn outgoing(sequence: i64, partition: i32) -> OutboxRow {
     OutboxRow {
         id: Uuid::new_v4(),
         sequence,
-        source: TopicPartition::new("orders", partition),
+        source: orders(partition),
         record: OutgoingRecord {
             topic: "order.paid".into(),
             key: Some("o-1".into()),
@@ -66,13 +113,13 @@ pub(crate) fn sending(id: &str, outbox: Vec<OutboxRow>) -> Finished {
     }
 }
 
-pub(crate) async fn seen(store: &SqlStore, ids: &[&str]) -> Vec<bool> {
+pub(crate) async fn seen(store: &impl Store, ids: &[&str]) -> Vec<bool> {
     let identities: Vec<Identity> = ids.iter().map(|id| identity(id)).collect();
     let identities: Vec<&Identity> = identities.iter().collect();
     store.seen(&identities).await.expect("asked")
 }
 
-pub(crate) async fn sequences(store: &SqlStore) -> Vec<i64> {
+pub(crate) async fn sequences(store: &impl Store) -> Vec<i64> {
     let rows = store.outbox(None, None, 1000).await.expect("read");
     rows.iter().map(|row| row.sequence).collect()
 }

@@ -8,7 +8,7 @@ use longshore_store::RejectedStatement;
 use longshore_worker::{Finished, Store, StoreError, Value, sql};
 
 use crate::batch::{
-    count, counted, identity, message, outgoing, seen, sending, sequences, writing,
+    CommitNow, count, counted, identity, message, outgoing, seen, sending, sequences, writing,
 };
 use crate::support::Place;
 
@@ -17,7 +17,7 @@ pub(crate) async fn a_committed_message_is_seen(place: &Place) {
     assert_eq!(seen(&store, &["a"]).await, [false]);
 
     store
-        .commit(&[message("a"), message("c")])
+        .commit_now(&[message("a"), message("c")])
         .await
         .expect("committed");
 
@@ -33,13 +33,13 @@ pub(crate) async fn a_committed_message_is_seen(place: &Place) {
 pub(crate) async fn a_duplicate_refuses_the_whole_batch_and_leaves_nothing(place: &Place) {
     let store = place.open().await;
     store
-        .commit(&[writing("a", count("n"))])
+        .commit_now(&[writing("a", count("n"))])
         .await
         .expect("committed");
 
     let mut fresh = writing("b", count("n"));
     fresh.outbox.push(outgoing(1, 0));
-    let refused = store.commit(&[fresh, writing("a", count("n"))]).await;
+    let refused = store.commit_now(&[fresh, writing("a", count("n"))]).await;
 
     assert!(matches!(refused, Err(StoreError::Duplicate)), "{refused:?}");
     assert_eq!(seen(&store, &["a", "b"]).await, [true, false]);
@@ -50,7 +50,7 @@ pub(crate) async fn a_duplicate_refuses_the_whole_batch_and_leaves_nothing(place
 pub(crate) async fn a_message_twice_in_a_batch_is_a_duplicate(place: &Place) {
     let store = place.open().await;
 
-    let refused = store.commit(&[message("a"), message("a")]).await;
+    let refused = store.commit_now(&[message("a"), message("a")]).await;
 
     assert!(matches!(refused, Err(StoreError::Duplicate)), "{refused:?}");
     assert_eq!(seen(&store, &["a"]).await, [false]);
@@ -73,7 +73,7 @@ pub(crate) async fn a_rejected_statement_leaves_nothing_and_is_named(place: &Pla
     for statement in hopeless {
         let batch = [writing("a", count("n")), writing("b", statement.clone())];
 
-        let error = store.commit(&batch).await.expect_err("cannot succeed");
+        let error = store.commit_now(&batch).await.expect_err("cannot succeed");
 
         let StoreError::Rejected(rejected) = error else {
             panic!("{statement:?}: {error:?}");
@@ -87,7 +87,7 @@ pub(crate) async fn a_rejected_statement_leaves_nothing_and_is_named(place: &Pla
         assert!(matches!(alone, Err(StoreError::Rejected(_))), "{alone:?}");
     }
     store
-        .commit(&[writing("a", count("n"))])
+        .commit_now(&[writing("a", count("n"))])
         .await
         .expect("goes on");
 }
@@ -96,7 +96,7 @@ pub(crate) async fn a_constraint_checked_at_the_commit_is_a_rejection(place: &Pl
     let store = place.open().await;
     let orphan = sql("insert into child (id, parent) values (1, 7)");
 
-    let refused = store.commit(&[writing("a", orphan.clone())]).await;
+    let refused = store.commit_now(&[writing("a", orphan.clone())]).await;
 
     assert!(
         matches!(refused, Err(StoreError::Rejected(_))),
@@ -105,7 +105,10 @@ pub(crate) async fn a_constraint_checked_at_the_commit_is_a_rejection(place: &Pl
     assert_eq!(seen(&store, &["a"]).await, [false]);
     let late = sql("insert into parent (id) values (7)");
     let both = [writing("a", orphan), writing("b", late)];
-    store.commit(&both).await.expect("the parent came in time");
+    store
+        .commit_now(&both)
+        .await
+        .expect("the parent came in time");
 }
 
 pub(crate) async fn a_result_that_cannot_be_read_is_a_rejection(place: &Place) {
@@ -133,7 +136,7 @@ pub(crate) async fn statements_run_in_the_order_of_messages_and_within_them(plac
     };
     let second = writing("2", append("c"));
 
-    store.commit(&[first, second]).await.expect("committed");
+    store.commit_now(&[first, second]).await.expect("committed");
 
     let row = store
         .fetch_optional(&sql("select words from typed where id = 1"))
@@ -153,7 +156,7 @@ pub(crate) async fn ten_thousand_messages_are_one_batch(place: &Place) {
         })
         .collect();
 
-    store.commit(&batch).await.expect("committed");
+    store.commit_now(&batch).await.expect("committed");
 
     assert_eq!(counted(&store, "n").await, 10_000);
     let identities: Vec<&Identity> = batch.iter().map(|message| &message.identity).collect();
@@ -196,7 +199,7 @@ pub(crate) async fn nulls_and_binary_data_survive(place: &Place) {
         .bind(Vec::new());
 
     store
-        .commit(&[writing("a", nulls), writing("b", values)])
+        .commit_now(&[writing("a", nulls), writing("b", values)])
         .await
         .expect("committed");
     assert_eq!(store.execute(&empty).await.expect("ran"), 1);
@@ -234,7 +237,7 @@ pub(crate) async fn outbox_rows_survive_whole(place: &Place) {
     let rows = vec![full, bare, empty];
 
     store
-        .commit(&[sending("a", rows.clone())])
+        .commit_now(&[sending("a", rows.clone())])
         .await
         .expect("committed");
 
@@ -245,12 +248,12 @@ pub(crate) async fn the_outbox_is_in_sequence_and_can_be_paged(place: &Place) {
     let store = place.open().await;
     let rows = [5, 1, 4].map(|sequence| outgoing(sequence, 0)).to_vec();
     store
-        .commit(&[sending("a", rows)])
+        .commit_now(&[sending("a", rows)])
         .await
         .expect("committed");
     let rows = [3, 2].map(|sequence| outgoing(sequence, 0)).to_vec();
     store
-        .commit(&[sending("b", rows)])
+        .commit_now(&[sending("b", rows)])
         .await
         .expect("committed");
 
@@ -271,7 +274,7 @@ pub(crate) async fn the_outbox_can_be_asked_for_many_partitions(place: &Place) {
     // More than one statement holds, and out of order with the sequence.
     let rows = (0..600).map(|n| outgoing(n, 599 - n as i32)).collect();
     store
-        .commit(&[sending("a", rows)])
+        .commit_now(&[sending("a", rows)])
         .await
         .expect("committed");
     let ask = async |partitions: &[TopicPartition], after, limit| {
@@ -304,7 +307,7 @@ pub(crate) async fn published_rows_are_gone(place: &Place) {
     let store = place.open().await;
     let rows: Vec<_> = (0..5).map(|sequence| outgoing(sequence, 0)).collect();
     store
-        .commit(&[sending("a", rows.clone())])
+        .commit_now(&[sending("a", rows.clone())])
         .await
         .expect("committed");
 
@@ -328,11 +331,14 @@ pub(crate) async fn a_dropped_commit_leaves_all_or_nothing(place: &Place) {
         let before = counted(&store, "n").await;
 
         let limit = Duration::from_micros(700 * round);
-        drop(tokio::time::timeout(limit, store.commit(&batch)).await);
+        drop(tokio::time::timeout(limit, store.commit_now(&batch)).await);
 
         // This waits behind whatever the dropped call left: its connection is cleaned up first.
         let marker = format!("after-{round}");
-        store.commit(&[message(&marker)]).await.expect("goes on");
+        store
+            .commit_now(&[message(&marker)])
+            .await
+            .expect("goes on");
         let identities: Vec<&Identity> = batch.iter().map(|message| &message.identity).collect();
         let seen = store.seen(&identities).await.expect("asked");
         let taken = counted(&store, "n").await - before;
@@ -364,7 +370,7 @@ pub(crate) async fn handlers_and_the_committer_do_not_get_in_each_others_way(pla
     }
     for n in 0..30 {
         let batch = [writing(&format!("m-{n}"), count("n"))];
-        store.commit(&batch).await.expect("committed");
+        store.commit_now(&batch).await.expect("committed");
         store.seen(&[&identity("m-0")]).await.expect("asked");
     }
     while let Some(done) = handlers.join_next().await {

@@ -1,5 +1,6 @@
-//! The store on real databases. `contract` holds the facts that are true on both; what only one of them can show is
-//! in `sqlite` and `postgres`. `batch` makes messages.
+//! The store on real databases. `contract` holds the facts that are true on both; `fences`, `timers`, `parked` and `upkeep`
+//! hold those that are true of every store, and run on the one in memory too, since tests of the runtime rely on it; what
+//! only one database can show is in `sqlite`, `postgres` and `races`. `batch` makes messages.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -8,11 +9,21 @@ mod batch;
 
 mod contract;
 
+mod fences;
+
+mod timers;
+
+mod parked;
+
+mod upkeep;
+
 mod opening;
 
 mod sqlite;
 
 mod postgres;
+
+mod races;
 
 macro_rules! on_both {
     ($($module:ident: $($fact:ident),* $(,)?;)*) => {
@@ -58,4 +69,66 @@ on_both! {
         migrations_run_once,
         a_failed_migration_leaves_the_store_as_it_was,
         a_store_of_a_later_version_is_refused;
+}
+
+macro_rules! on_every_store {
+    ($($module:ident: $($fact:ident),* $(,)?;)*) => {
+        mod on_every_store {
+            $(mod $module {
+                $(mod $fact {
+                    use longshore_testkit::memory::MemoryStore;
+
+                    use crate::$module::$fact;
+                    use crate::support::Place;
+
+                    #[tokio::test]
+                    async fn in_memory() {
+                        $fact(&MemoryStore::new()).await;
+                    }
+
+                    #[tokio::test]
+                    async fn on_sqlite() {
+                        let place = Place::sqlite();
+                        $fact(&place.open().await).await;
+                    }
+
+                    #[tokio::test]
+                    async fn on_postgres() {
+                        if let Some(place) = Place::postgres().await {
+                            $fact(&place.open().await).await;
+                            place.clear().await;
+                        }
+                    }
+                })*
+            })*
+        }
+    };
+}
+
+on_every_store! {
+    fences:
+        each_take_over_begins_a_later_epoch,
+        a_commit_under_an_earlier_fence_leaves_nothing,
+        a_commit_needs_all_of_its_fences;
+    timers:
+        a_timer_waits_until_it_is_due_and_is_claimed_once,
+        the_earliest_timers_are_claimed_first,
+        a_claim_ends_after_its_lease,
+        a_cancelled_timer_is_gone_and_a_claimed_one_is_not,
+        a_timer_replaces_the_pending_one_of_its_name,
+        changes_of_one_message_take_effect_in_order,
+        many_timers_are_one_batch,
+        taking_over_frees_claims_but_not_for_cancelling;
+    parked:
+        a_parked_row_survives_whole,
+        heads_are_the_first_rows_of_their_lanes,
+        a_lane_is_read_in_pages_of_its_first_rows,
+        a_row_that_is_parked_again_is_replaced,
+        a_claim_on_a_row_that_is_gone_is_a_duplicate,
+        a_redrive_releases_the_dead_message_of_its_key,
+        a_long_key_can_be_parked;
+    upkeep:
+        old_messages_are_forgotten_a_few_at_a_time,
+        redrivable_messages_are_kept_for_longer,
+        everything_is_counted;
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use longshore_store::{OpenError, SqlStore, StoreUrl};
 use longshore_worker::{Store, StoreError, sql};
 
-use crate::batch::{count, counted, identity, message, seen, writing};
+use crate::batch::{CommitNow, count, counted, identity, message, seen, writing};
 use crate::support::postgres::{Cluster, Lifetime, can_start};
 use crate::support::{Place, TABLES};
 
@@ -19,7 +19,7 @@ async fn of_two_instances_that_commit_one_message_exactly_one_wins() {
 
     for round in 0..ROUNDS {
         let batch = [writing(&format!("m-{round}"), count("n"))];
-        let (one, two) = tokio::join!(first.commit(&batch), second.commit(&batch));
+        let (one, two) = tokio::join!(first.commit_now(&batch), second.commit_now(&batch));
         let duplicate = match (one, two) {
             (Ok(()), Err(error)) | (Err(error), Ok(())) => error,
             both => panic!("round {round}: {both:?}"),
@@ -50,7 +50,7 @@ async fn instances_that_start_at_once_migrate_once() {
     }
     let history = sql("select version from longshore_migrations");
     let history = a.expect("opened").fetch(&history).await.expect("read");
-    assert_eq!(history.len(), 2);
+    assert_eq!(history.len(), 3);
     place.clear().await;
 }
 
@@ -65,7 +65,7 @@ async fn groups_in_one_database_do_not_see_each_other() {
         .expect("opens");
     let store = place.open().await;
 
-    store.commit(&[message("a")]).await.expect("committed");
+    store.commit_now(&[message("a")]).await.expect("committed");
 
     assert_eq!(seen(&store, &["a"]).await, [true]);
     assert_eq!(seen(&elsewhere, &["a"]).await, [false]);
@@ -87,7 +87,7 @@ async fn a_nul_byte_in_text_is_rejected() {
     let store = place.open().await;
     let nul = sql("insert into typed (id, words) values (1, $1)").bind("a\0b");
 
-    let refused = store.commit(&[writing("a", nul)]).await;
+    let refused = store.commit_now(&[writing("a", nul)]).await;
 
     assert!(
         matches!(refused, Err(StoreError::Rejected(_))),
@@ -160,7 +160,7 @@ async fn a_store_is_unavailable_while_its_server_is_down_and_works_again_after()
     let place = Place::on(&cluster.url());
     let store = place.open().await;
     store
-        .commit(&[writing("before", count("n"))])
+        .commit_now(&[writing("before", count("n"))])
         .await
         .expect("committed");
 
@@ -169,7 +169,7 @@ async fn a_store_is_unavailable_while_its_server_is_down_and_works_again_after()
     let during = [writing("during", count("n"))];
     let who = [&identity("before")];
     let (commit, seen_down, ping) =
-        tokio::join!(store.commit(&during), store.seen(&who), store.ping());
+        tokio::join!(store.commit_now(&during), store.seen(&who), store.ping());
     assert!(
         matches!(commit, Err(StoreError::Unavailable(_))),
         "{commit:?}"
@@ -183,7 +183,7 @@ async fn a_store_is_unavailable_while_its_server_is_down_and_works_again_after()
 
     cluster.start().await;
     let deadline = Instant::now() + LIMIT;
-    while let Err(error) = store.commit(&during).await {
+    while let Err(error) = store.commit_now(&during).await {
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
         assert!(Instant::now() < deadline, "{error:?}");
     }

@@ -11,10 +11,12 @@ use futures_util::stream::FuturesUnordered;
 use longshore_event::{OutgoingRecord, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::debug;
 use uuid::Uuid;
 
 use super::Request;
 use super::queue::TopicQueue;
+use super::timers::{Claim, Claimed, Claiming, Timers};
 use crate::backoff::Backoff;
 use crate::pending::{at, optional};
 use crate::{Clock, OutboxRow, PublishError, Publisher, Store, StoreError};
@@ -33,7 +35,8 @@ const SWEEP: Duration = Duration::from_secs(60);
 pub(super) struct Task<S, P> {
     store: Arc<S>,
     publisher: Arc<P>,
-    clock: Clock,
+    timers: Timers,
+    claiming: Claiming,
     requests: mpsc::Receiver<Request>,
     owned: HashSet<TopicPartition>,
     queues: BTreeMap<Arc<str>, TopicQueue>,
@@ -90,7 +93,8 @@ impl<S: Store, P: Publisher> Task<S, P> {
         Self {
             store,
             publisher: Arc::new(publisher),
-            clock,
+            timers: Timers::new(clock),
+            claiming: None,
             requests,
             owned: HashSet::new(),
             queues: BTreeMap::new(),
@@ -120,6 +124,8 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 Some(sent) = self.sends.next() => self.sent(sent),
                 () = optional(&mut self.clearing) => self.cleared(),
                 page = optional(&mut self.loading) => self.loaded(page),
+                claimed = optional(&mut self.claiming) => self.claimed(claimed),
+                () = at(self.timers.wakes_at()), if self.claiming.is_none() => self.claim(),
                 () = at(self.clear_at), if self.clearing.is_none() => self.start_clearing(),
                 () = sleep_until(self.sweep_at) => self.sweep(),
             }
@@ -136,7 +142,11 @@ impl<S: Store, P: Publisher> Task<S, P> {
                     self.offer(row);
                 }
             }
-            Request::Own(partitions) => self.owned.extend(partitions),
+            Request::Timer(due_at) => self.timers.set(due_at),
+            Request::Own(partitions) => {
+                self.owned.extend(partitions);
+                self.timers.look();
+            }
             Request::Load { partitions, done } => self.loads.push_back(Load {
                 partitions,
                 after: None,
@@ -172,14 +182,38 @@ impl<S: Store, P: Publisher> Task<S, P> {
         if self.held.contains(&row.id) || self.cleared_meanwhile.contains(&row.id) {
             return;
         }
-        let (id, topic) = (row.id, row.record.topic.clone());
-        let queue = self
-            .queues
-            .entry(topic.clone())
-            .or_insert_with(|| TopicQueue::new(topic));
-        if queue.offer(row) {
+        let id = row.id;
+        if self.queue(&row).offer(row) {
             self.held.insert(id);
         }
+    }
+
+    fn claim(&mut self) {
+        let Claim { now, until, limit } = self.timers.claim();
+        let store = self.store.clone();
+        self.claiming = Some(async move { store.claim_due(now, until, limit).await }.boxed());
+    }
+
+    fn claimed(&mut self, claimed: Claimed) {
+        self.claiming = None;
+        let Some(due) = self.timers.claimed(claimed) else {
+            return;
+        };
+        for row in due.rows {
+            // One whose lease ended while it was being published is on its way already.
+            if !self.held.insert(row.id) {
+                continue;
+            }
+            self.timers.hold(row.id);
+            self.queue(&row).offer_timer(row);
+        }
+    }
+
+    fn queue(&mut self, row: &OutboxRow) -> &mut TopicQueue {
+        let topic = &row.record.topic;
+        self.queues
+            .entry(topic.clone())
+            .or_insert_with(|| TopicQueue::new(topic.clone()))
     }
 
     fn start_sends(&mut self) {
@@ -203,6 +237,11 @@ impl<S: Store, P: Publisher> Task<S, P> {
         for (row, result) in sent.rows.into_iter().zip(sent.results) {
             match result {
                 Ok(()) => self.acknowledged.push((row.id, row.source)),
+                // Its lease ends, and it is claimed again: meanwhile it is not in the way of others.
+                Err(error) if self.timers.release(&row.id) => {
+                    debug!(topic = %sent.topic, timer = %row.id, %error, "timer not published; tried again");
+                    self.held.remove(&row.id);
+                }
                 Err(error) => failed.push((row, error)),
             }
         }
@@ -238,6 +277,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
         let loading = self.loading.is_some();
         for (id, _) in self.being_cleared.drain(..) {
             self.held.remove(&id);
+            self.timers.release(&id);
             if loading {
                 self.cleared_meanwhile.insert(id);
             }
@@ -247,6 +287,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
     fn sweep(&mut self) {
         self.sweep_at = Instant::now() + SWEEP;
         self.load_behind(None);
+        self.timers.look();
     }
 
     fn load_behind(&mut self, after: Option<i64>) {
@@ -336,6 +377,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
         for queue in self.queues.values_mut() {
             for row in queue.forget(partitions) {
                 self.held.remove(&row.id);
+                self.timers.release(&row.id);
             }
         }
     }

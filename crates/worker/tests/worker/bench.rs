@@ -29,6 +29,8 @@ pub(crate) struct Bench {
     pub(crate) publisher: MemoryPublisher,
     pub(crate) calls: Calls,
     produced: AtomicUsize,
+    /// One time for all workers of the bench.
+    clock: Clock,
 }
 
 /// What the handler was asked, in order: the note's text at its start, and again with a `.` at its end.
@@ -60,7 +62,8 @@ impl Calls {
 
 /// Does what the note says: `slow` takes a second, `flaky` fails twice, `late` fails until it was parked twice, `down`
 /// always fails, `service` fails while the service is down, `fixable` and `poison` fail for good,
-/// `ask` asks the store, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects. Whatever it
+/// `ask` asks the store, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects,
+/// `later 5` echoes the note in 5 seconds under a name that `cancel` cancels, `nameless` in 10 under none. Whatever it
 /// does, it echoes the note if it succeeds.
 pub(crate) struct Script(pub(crate) Calls, MemoryStore);
 
@@ -87,6 +90,22 @@ impl Handler for Script {
             "panic" => panic!("as asked"),
             "hang" => std::future::pending().await,
             "bad" => context.write(sql("bad write")),
+            "later" => {
+                let seconds = note.text.split(' ').nth(1).and_then(|n| n.parse().ok());
+                let after = Duration::from_secs(seconds.expect("`later` and a number"));
+                context
+                    .publish_after(&Echo::from(note), after)?
+                    .named("reminder");
+                return Ok(());
+            }
+            "nameless" => {
+                context.publish_after(&Echo::from(note), Duration::from_secs(10))?;
+                return Ok(());
+            }
+            "cancel" => {
+                context.cancel("reminder");
+                return Ok(());
+            }
             _ => {}
         }
         context.write(sql("insert into notes values ($1)").bind(note.text.clone()));
@@ -167,12 +186,13 @@ impl Bench {
             log,
             calls: Calls::default(),
             produced: AtomicUsize::new(0),
+            clock: Clock::from_tokio(Timestamp::UNIX_EPOCH),
         }
     }
 
     pub(crate) fn settings(&self) -> Settings {
         Settings {
-            clock: Clock::from_tokio(Timestamp::UNIX_EPOCH),
+            clock: self.clock.clone(),
             park: Park {
                 attempts: 6,
                 first: Duration::from_secs(1),
@@ -240,8 +260,13 @@ impl Bench {
 
     /// Waits until the topic holds that many records.
     pub(crate) async fn until(&self, topic: &str, count: usize) {
+        self.until_within(topic, count, SOON).await;
+    }
+
+    /// As [`Bench::until`], with a deadline of its own.
+    pub(crate) async fn until_within(&self, topic: &str, count: usize, within: Duration) {
         let reached = self.log.wait_until(|log| log.records(topic).len() >= count);
-        if tokio::time::timeout(SOON, reached).await.is_err() {
+        if tokio::time::timeout(within, reached).await.is_err() {
             let found = self.log.records(topic).len();
             panic!(
                 "{topic} holds {found} records, not {count}; calls: {:?}",

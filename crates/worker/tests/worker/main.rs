@@ -14,3 +14,4 @@ mod plain;
 mod rebalances;
 mod reports;
 mod simulation;
+mod timers;

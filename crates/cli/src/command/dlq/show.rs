@@ -3,40 +3,47 @@
 use std::io::{self, Write};
 
 use anyhow::bail;
-use longshore_event::{DeadLetter, Record};
+use longshore_event::{AnyDeadLetter, ErrorKind, Record};
 use longshore_kafka::{Admin, From, Reader, ReaderEvent};
 use serde_json::{Value, json};
 
 use super::Place;
+use super::selection::error_text;
+use super::settled::{Settled, State};
 use crate::arguments::Global;
 use crate::output::{Colour, Output};
 use crate::record::{printable, printable_bytes, write_json};
 
 pub(super) async fn run(global: &Global, topic: &str, place: Place) -> anyhow::Result<()> {
     let record = find(global, topic, place).await?;
-    let mut out = io::stdout().lock();
     if global.json {
-        write_json(&mut out, &record)?;
+        write_json(&mut io::stdout().lock(), &record)?;
     } else {
-        write(&mut out, global.output(), &record)?;
+        let settled = Settled::of(global, topic).await?;
+        let letter = AnyDeadLetter::read(&record);
+        let state = settled.state(place, letter.as_ref());
+        let mut out = io::stdout().lock();
+        write(&mut out, global.output(), &record, letter.as_ref(), state)?;
     }
     Ok(())
 }
 
-/// The failure as a program reads it.
-pub(super) fn failure(letter: &DeadLetter) -> Value {
+/// The failure as a program reads it. What the dialect does not tell is null.
+pub(super) fn failure(letter: &AnyDeadLetter) -> Value {
     json!({
+        "dialect": letter.dialect.as_str(),
+        "fingerprint": letter.fingerprint,
         "topic": letter.topic,
         "partition": letter.partition,
         "offset": letter.offset,
         "group": letter.group,
         "handler": letter.handler,
-        "kind": letter.kind.as_str(),
+        "kind": letter.kind.map(ErrorKind::as_str),
         "errorType": letter.error_type,
         "message": letter.message,
         "attempts": letter.delivery_count,
         "firstFailedAt": letter.first_failed_at,
-        "lastFailedAt": letter.last_failed_at,
+        "lastFailedAt": letter.failed_at,
         "redriveCount": letter.redrive_count,
     })
 }
@@ -72,7 +79,13 @@ async fn find(global: &Global, topic: &str, place: Place) -> anyhow::Result<Reco
     )
 }
 
-fn write(out: &mut impl Write, output: Output, record: &Record) -> io::Result<()> {
+fn write(
+    out: &mut impl Write,
+    output: Output,
+    record: &Record,
+    letter: Option<&AnyDeadLetter>,
+    state: State,
+) -> io::Result<()> {
     let title = |text: &str| output.paint(Colour::Cyan, text);
     writeln!(out, "{}", title(&record.position().to_string()))?;
     if let Some(time) = record.timestamp {
@@ -83,9 +96,10 @@ fn write(out: &mut impl Write, output: Output, record: &Record) -> io::Result<()
         .as_deref()
         .map_or("(no key)".into(), printable_bytes);
     writeln!(out, "  key         {key}")?;
-    if let Some(letter) = DeadLetter::read(&record.headers) {
+    writeln!(out, "  state       {}", state.as_str())?;
+    if let Some(letter) = letter {
         writeln!(out, "\n{}", title("Failure"))?;
-        write_failure(out, output, &letter)?;
+        write_failure(out, output, letter)?;
     }
     writeln!(out, "\n{}", title("Headers"))?;
     for (name, value) in record.headers.iter() {
@@ -106,27 +120,32 @@ fn write(out: &mut impl Write, output: Output, record: &Record) -> io::Result<()
     }
 }
 
-fn write_failure(out: &mut impl Write, output: Output, letter: &DeadLetter) -> io::Result<()> {
-    let place = format!("{}/{}/{}", letter.topic, letter.partition, letter.offset);
-    let error = format!("{}: {}", letter.error_type, letter.message);
-    let attempts = letter.delivery_count.to_string();
+fn write_failure(out: &mut impl Write, output: Output, letter: &AnyDeadLetter) -> io::Result<()> {
+    let place = match letter.origin() {
+        Some(origin) => origin.to_string(),
+        None => letter.topic.clone(),
+    };
+    let attempts = letter.delivery_count.map(|count| count.to_string());
     let redriven = letter.redrive_count.to_string();
-    let (first, last) = (
-        letter.first_failed_at.to_string(),
-        letter.last_failed_at.to_string(),
-    );
+    let first = letter.first_failed_at.map(|at| at.to_string());
+    let last = letter.failed_at.map(|at| at.to_string());
     for (name, value) in [
-        ("kind", letter.kind.as_str()),
-        ("handler", &letter.handler),
-        ("group", &letter.group),
-        ("came from", &place),
-        ("attempts", &attempts),
-        ("first", &first),
-        ("last", &last),
-        ("redriven", &redriven),
+        ("written by", Some(letter.dialect.as_str())),
+        ("kind", letter.kind.map(ErrorKind::as_str)),
+        ("handler", letter.handler.as_deref()),
+        ("group", letter.group.as_deref()),
+        ("came from", Some(&*place)),
+        ("attempts", attempts.as_deref()),
+        ("first", first.as_deref()),
+        ("last", last.as_deref()),
+        ("redriven", Some(&redriven)),
+        ("fingerprint", Some(&letter.fingerprint)),
     ] {
-        writeln!(out, "  {name:<11} {}", printable(value))?;
+        if let Some(value) = value {
+            writeln!(out, "  {name:<11} {}", printable(value))?;
+        }
     }
+    let error = error_text(letter);
     writeln!(
         out,
         "  {:<11} {}",

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use longshore_kafka::{Admin, NewTopic};
-use longshore_topics::{Change, Plan, TopicSpec};
+use longshore_topics::{Change, Plan, TopicSpec, desired_topics};
 use serde_json::json;
 
-use super::{ApplyArguments, desired, planned, print};
+use super::{ApplyArguments, planned, print};
 use crate::arguments::Global;
 use crate::output::{Output, note};
 
@@ -19,7 +19,7 @@ const DELETION_CHECK: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(global: &Global, arguments: ApplyArguments) -> anyhow::Result<()> {
     let output = global.output();
-    let desired = desired(&TopicSpec::load_dir(&arguments.directory.topics_dir)?);
+    let desired = desired_topics(&TopicSpec::load_dir(&arguments.directory.topics_dir)?);
     let admin = Admin::connect(&global.connection())?;
     let plan = planned(&admin, &desired).await?;
     if !output.json {

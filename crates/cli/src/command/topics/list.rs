@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use longshore_kafka::Admin;
-use longshore_topics::{ActualTopic, DesiredTopic, LoadError, State, TopicSpec, plan};
+use longshore_topics::{
+    ActualTopic, DesiredTopic, LoadError, State, TopicSpec, desired_topics, plan,
+};
 use serde_json::json;
 
-use super::{actual_topic, desired};
+use super::actual_topic;
 use crate::arguments::{Global, TopicsDir};
 use crate::output::note;
 use crate::table::Table;
@@ -21,7 +23,7 @@ pub(super) async fn run(global: &Global, directory: &TopicsDir) -> anyhow::Resul
         .into_iter()
         .map(|topic| (topic.name.clone(), actual_topic(topic)))
         .collect();
-    let desired = desired(&specs);
+    let desired = desired_topics(&specs);
     let desired: BTreeMap<&str, &DesiredTopic> = desired
         .iter()
         .map(|topic| (topic.name.as_str(), topic))

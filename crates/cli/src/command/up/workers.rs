@@ -1,6 +1,7 @@
 //! The three order workers as tasks of this process, each with its own group and its own store.
 
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -19,7 +20,14 @@ pub(super) struct Workers {
     tasks: JoinSet<anyhow::Result<()>>,
     registries: Vec<(&'static str, Arc<Registry>)>,
     statuses: Vec<watch::Receiver<Status>>,
+    /// Where each of them answers, for `longshore stuck`.
+    addresses: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
+}
+
+/// The file that says where the workers of the `longshore up` that uses `data` answer.
+pub(crate) fn workers_file(data: &Path) -> PathBuf {
+    data.join("workers.json")
 }
 
 impl Workers {
@@ -28,6 +36,7 @@ impl Workers {
             tasks: JoinSet::new(),
             registries: Vec::new(),
             statuses: Vec::new(),
+            addresses: Vec::new(),
             stop: watch::Sender::new(false),
         };
         workers
@@ -54,6 +63,9 @@ impl Workers {
                 data,
             )
             .await?;
+        let file = workers_file(data);
+        std::fs::write(&file, serde_json::to_vec(&workers.addresses)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
         Ok(workers)
     }
 
@@ -71,8 +83,10 @@ impl Workers {
         args.kafka = properties
             .map(|property| KafkaProperty(Some(property)))
             .collect();
+        args.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into());
         let connected = worker.connect(&args).await;
         let connected = connected.with_context(|| format!("cannot start the worker {group}"))?;
+        self.addresses.extend(connected.admin_address());
         self.statuses.push(connected.status());
         self.registries.push((group, connected.registry()));
         let mut stop = self.stop.subscribe();

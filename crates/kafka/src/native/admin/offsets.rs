@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_event::TopicPartition;
+use longshore_event::{NextOffset, TopicPartition};
 use rdkafka_sys as sys;
 use sys::rd_kafka_OffsetSpec_t as Spec;
 use sys::rd_kafka_admin_op_t as Operation;
@@ -109,6 +109,51 @@ impl Client {
                 offsets.extend(read(sys::rd_kafka_group_result_partitions(*group)));
             }
             Ok(offsets)
+        }
+    }
+
+    /// Commits offsets for a group without members; a broker refuses it for one that has some. The outcome of each
+    /// partition is in its line.
+    pub(crate) fn alter_offsets(
+        &self,
+        group: &str,
+        offsets: &[(TopicPartition, NextOffset)],
+        within: Duration,
+    ) -> Result<Vec<PartitionOffset>, ClientError> {
+        let name = c_string(group)?;
+        let list =
+            PartitionList::of_offsets(offsets.iter().map(|(partition, next)| (partition, next)));
+        // SAFETY: name and list are copied; the request is ours and destroyed after its last use.
+        unsafe {
+            let mut request =
+                sys::rd_kafka_AlterConsumerGroupOffsets_new(name.as_ptr(), list.as_ptr());
+            let answer = ask(
+                self,
+                Operation::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS,
+                within,
+                |options, queue| {
+                    sys::rd_kafka_AlterConsumerGroupOffsets(
+                        self.handle(),
+                        &mut request,
+                        1,
+                        options,
+                        queue,
+                    );
+                },
+            );
+            sys::rd_kafka_AlterConsumerGroupOffsets_destroy_array(&mut request, 1);
+            let answer = answer?;
+            let mut count = 0;
+            let result = sys::rd_kafka_event_AlterConsumerGroupOffsets_result(answer.event);
+            let groups = sys::rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &mut count);
+            let mut altered = Vec::new();
+            for group in pointers(groups, count) {
+                if let Some(error) = ClientError::borrow(sys::rd_kafka_group_result_error(*group)) {
+                    return Err(error);
+                }
+                altered.extend(read(sys::rd_kafka_group_result_partitions(*group)));
+            }
+            Ok(altered)
         }
     }
 }

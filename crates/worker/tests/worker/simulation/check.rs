@@ -119,7 +119,10 @@ impl Check {
         if let Some(redrive) = Redrive::read(&record.headers)
             && *partition.topic == *redrive_topic(GROUP)
         {
-            let stated = record.headers.get_str(attribute::ID).filter(|_| text.is_some());
+            let stated = record
+                .headers
+                .get_str(attribute::ID)
+                .filter(|_| text.is_some());
             let original = stated.map_or_else(|| redrive.origin.to_string(), str::to_owned);
             id = format!("{original}~redrive-{}", redrive.count);
             lane = redrive.origin.partition;

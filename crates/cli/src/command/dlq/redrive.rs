@@ -1,0 +1,57 @@
+//! `longshore dlq redrive` and `discard`: dead letters go back to one consumer group, or are given up; once and only once.
+//!
+//! Two passes: [`plan`] reads the dead-letter topic, decides and edits, and is all that a dry run does; [`send`] reads it
+//! again and publishes what was decided. What stands in the redrive topic is never sent again, whatever became of the
+//! run that sent it, so that a run can be stopped at any moment and resumed.
+
+mod arguments;
+mod edit;
+mod job;
+mod letter;
+mod plan;
+mod schemas;
+mod send;
+mod target;
+
+use std::collections::BTreeSet;
+
+use anyhow::bail;
+use longshore_event::RedriveAction;
+use longshore_kafka::Admin;
+
+use super::settled::Settled;
+use crate::arguments::Global;
+pub(super) use arguments::{DISCARD_HELP, REDRIVE_HELP};
+pub(crate) use arguments::{DiscardArguments, RedriveArguments};
+use job::Job;
+use plan::Plan;
+
+/// Runs either of the two.
+pub(super) async fn run(
+    global: &Global,
+    action: RedriveAction,
+    arguments: RedriveArguments,
+) -> anyhow::Result<()> {
+    let yes = arguments.run.yes;
+    let job = match arguments.run.resume.clone() {
+        Some(id) => Job::resumed(global, action, arguments, id).await?,
+        None => match Job::new(global, action, arguments).await? {
+            Some(job) => job,
+            None => return Ok(()),
+        },
+    };
+    let admin = Admin::connect(&global.connection())?;
+    let refusal = target::refusal(&admin, &job.group).await?;
+    if let (true, Some(refusal)) = (yes, &refusal) {
+        bail!("nothing was sent: {refusal}");
+    }
+    let groups = BTreeSet::from([job.group.clone()]);
+    let settled = Settled::in_groups(global, &job.topic, groups).await?;
+    let plan = Plan::make(&job, &settled).await?;
+    plan.refuse_faults()?;
+    // A run whose last acks were lost may have nothing left but to say in the audit that it ended.
+    if yes && (job.is_resumed || !plan.is_empty()) {
+        return send::all(&job, &plan, settled.of_run(&job.id)).await;
+    }
+    plan.print(&job, yes, refusal.as_deref())
+}

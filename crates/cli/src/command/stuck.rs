@@ -1,0 +1,264 @@
+//! `longshore stuck`: what workers wait for, partition by partition and key by key, as they tell it themselves.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use jiff::Timestamp;
+use longshore::StatusPage;
+use longshore_worker::{BrakeState, OldestReport, OldestState, PartitionReport};
+use serde_json::json;
+
+use super::up::workers_file;
+use crate::arguments::Global;
+use crate::output::{Colour, Output, note};
+use crate::table::Table;
+
+/// Time for a worker to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Workers answer where --admin-listen says. Without --worker, those of the `longshore up` that uses DIR are asked.
+A worker that waits for nothing is told in one line. Exit code 1 if a worker does not answer.
+
+Examples:
+  longshore stuck
+  longshore stuck --worker 127.0.0.1:8080 --worker 127.0.0.1:8081
+  longshore stuck --json | jq '.[].parked'")]
+pub(crate) struct StuckArguments {
+    /// A worker's admin address; may be repeated
+    #[arg(
+        long = "worker",
+        env = "LONGSHORE_WORKERS",
+        value_name = "HOST:PORT",
+        value_delimiter = ','
+    )]
+    workers: Vec<String>,
+    /// The directory of `longshore up`
+    #[arg(
+        long,
+        env = "LONGSHORE_DATA",
+        default_value = ".longshore",
+        value_name = "DIR"
+    )]
+    data: PathBuf,
+}
+
+pub(crate) async fn run(global: &Global, arguments: StuckArguments) -> anyhow::Result<()> {
+    let workers = match arguments.workers.is_empty() {
+        false => arguments.workers,
+        true => of_up(&arguments.data)?,
+    };
+    let client = reqwest::Client::builder()
+        .timeout(ANSWER)
+        .no_proxy()
+        .build()?;
+    let mut pages = Vec::new();
+    let mut silent = Vec::new();
+    for worker in workers {
+        match ask(&client, &worker).await {
+            Ok(page) => pages.push(page),
+            Err(error) => {
+                note(format_args!("no answer from {worker}: {error:#}"));
+                silent.push(worker);
+            }
+        }
+    }
+    if global.json {
+        global.output().json(&json!(pages))?;
+    } else {
+        for page in &pages {
+            print(global.output(), page).context("cannot print")?;
+        }
+    }
+    if !silent.is_empty() {
+        bail!(
+            "{} did not answer; is the worker running, and started with --admin-listen?",
+            silent.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn of_up(data: &std::path::Path) -> anyhow::Result<Vec<String>> {
+    let file = workers_file(data);
+    let text = std::fs::read_to_string(&file).with_context(|| {
+        format!(
+            "no `longshore up` runs with {}; name the workers with --worker HOST:PORT",
+            data.display()
+        )
+    })?;
+    serde_json::from_str(&text).with_context(|| format!("cannot read {}", file.display()))
+}
+
+async fn ask(client: &reqwest::Client, worker: &str) -> anyhow::Result<StatusPage> {
+    let response = client.get(format!("http://{worker}/status")).send().await?;
+    let status = response.status();
+    let text = response.text().await?;
+    if !status.is_success() {
+        bail!("{status}: {}", text.trim());
+    }
+    serde_json::from_str(&text).context("what answers is no worker of this version")
+}
+
+fn print(output: Output, page: &StatusPage) -> std::io::Result<()> {
+    let report = &page.report;
+    let name = output.paint(Colour::Cyan, &report.group);
+    let waits = report
+        .partitions
+        .iter()
+        .filter(|partition| partition.oldest.is_some());
+    output.line(format_args!(
+        "{name}: {} partitions, {} in flight, {} keys parked, {}",
+        report.partitions.len(),
+        report.in_flight,
+        report.parked_keys,
+        match report.ready {
+            true => output.paint(Colour::Green, "ready"),
+            false => output.paint(Colour::Red, "not ready"),
+        }
+    ))?;
+    for (what, reason) in [
+        ("paused", &report.paused),
+        ("brokers not reachable", &report.broker_unavailable),
+        ("effects cannot be committed", &report.commits_unavailable),
+    ] {
+        if let Some(reason) = reason {
+            output.line(format_args!(
+                "  {}: {reason}",
+                output.paint(Colour::Yellow, what)
+            ))?;
+        }
+    }
+    if report.brake.state != BrakeState::Closed {
+        let next = report.brake.next_probe.map(|next| ahead(report.at, next));
+        output.line(format_args!(
+            "  brake: {} of {} failed; next probe {}",
+            report.brake.failed,
+            report.brake.of,
+            next.unwrap_or_else(|| "under way".to_owned())
+        ))?;
+    }
+    if let Some(store) = page.store {
+        output.line(format_args!(
+            "  store: {} in the inbox, {} in the outbox, {} timers, {} parked",
+            store.inbox, store.outbox, store.timers, store.parked
+        ))?;
+    }
+    let mut table = Table::new(&[
+        "PARTITION",
+        "COMMITTED",
+        "WATERMARK",
+        "END",
+        "IN FLIGHT",
+        "OLDEST",
+        "KEY",
+        "STATE",
+        "SINCE",
+        "TRIES",
+        "NEXT",
+        "ERROR",
+    ]);
+    let mut rows = 0;
+    for partition in waits {
+        if let Some(oldest) = &partition.oldest {
+            table.row(
+                &row(report.at, partition, oldest)
+                    .each_ref()
+                    .map(String::as_str),
+            );
+            rows += 1;
+        }
+    }
+    print_table(output, &table, rows)?;
+    let mut table = Table::new(&[
+        "PARKED KEY",
+        "PARTITION",
+        "OFFSET",
+        "MESSAGES",
+        "TRIES",
+        "SINCE",
+        "NEXT",
+        "ERROR",
+    ]);
+    for parked in &report.parked {
+        let next = match parked.next_try {
+            Some(next) => ahead(report.at, next),
+            None => "when redriven".to_owned(),
+        };
+        let since = parked.first_failed_at.map(|since| back(report.at, since));
+        table.row(&[
+            parked.key.as_deref().unwrap_or("-"),
+            &format!("{}/{}", parked.topic, parked.partition),
+            &parked.offset.to_string(),
+            &parked.messages.to_string(),
+            &parked.attempts.to_string(),
+            &since.unwrap_or_else(dash),
+            &next,
+            parked.last_error.as_deref().unwrap_or("-"),
+        ]);
+    }
+    print_table(output, &table, report.parked.len())?;
+    let untold = report.parked_keys - report.parked.len().min(report.parked_keys);
+    if untold > 0 {
+        output.line(format_args!("  and {untold} more parked keys"))?;
+    }
+    Ok(())
+}
+
+fn row(at: Timestamp, partition: &PartitionReport, oldest: &OldestReport) -> [String; 12] {
+    let number = |number: Option<i64>| number.map_or_else(dash, |number| number.to_string());
+    let state = match oldest.state {
+        OldestState::Arriving => "arriving",
+        OldestState::Waiting => "waiting",
+        OldestState::Handling => "handling",
+    };
+    [
+        format!("{}/{}", partition.topic, partition.partition),
+        number(partition.committed),
+        number(partition.watermark),
+        number(partition.end),
+        partition.in_flight.to_string(),
+        oldest.offset.to_string(),
+        oldest.key.clone().unwrap_or_else(dash),
+        state.to_owned(),
+        oldest.since.map_or_else(dash, |since| back(at, since)),
+        oldest.attempts.to_string(),
+        oldest.next_try.map_or_else(dash, |next| ahead(at, next)),
+        oldest.last_error.clone().unwrap_or_else(dash),
+    ]
+}
+
+fn print_table(output: Output, table: &Table, rows: usize) -> std::io::Result<()> {
+    if rows > 0 {
+        for line in table.lines() {
+            output.line(format_args!("  {line}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+/// How long ago `moment` was at `now`.
+fn back(now: Timestamp, moment: Timestamp) -> String {
+    format!("{:#} ago", rounded(now.duration_since(moment)))
+}
+
+/// How far ahead `moment` is at `now`.
+fn ahead(now: Timestamp, moment: Timestamp) -> String {
+    let wait = moment.duration_since(now);
+    if wait.is_positive() {
+        format!("in {:#}", rounded(wait))
+    } else {
+        "now".to_owned()
+    }
+}
+
+fn rounded(duration: jiff::SignedDuration) -> jiff::SignedDuration {
+    jiff::SignedDuration::from_secs(duration.as_secs())
+}

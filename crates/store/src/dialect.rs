@@ -1,0 +1,79 @@
+//! The words in which the two databases differ.
+
+use crate::classify::Database;
+
+/// One statement in both dialects.
+pub(crate) struct Dialects<T> {
+    sqlite: T,
+    postgres: T,
+}
+
+impl<T> Dialects<T> {
+    /// `make` makes the statement for a database.
+    pub(crate) fn new(make: impl Fn(Database) -> T) -> Self {
+        Self {
+            sqlite: make(Database::Sqlite),
+            postgres: make(Database::Postgres),
+        }
+    }
+
+    pub(crate) fn of(&self, database: Database) -> &T {
+        match database {
+            Database::Sqlite => &self.sqlite,
+            Database::Postgres => &self.postgres,
+        }
+    }
+}
+
+impl Database {
+    /// Begins a transaction that writes. SQLite's own `begin` starts as a reader and fails at its first write if somebody
+    /// else (an operator's shell) wrote since; this one waits for them first.
+    pub(crate) fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "begin immediate",
+            Self::Postgres => "begin",
+        }
+    }
+
+    /// Ends a `select` whose rows nobody may change until the transaction ends; it waits for those who are about to.
+    pub(crate) fn sharing(self) -> &'static str {
+        match self {
+            // One writer at a time: nobody can.
+            Self::Sqlite => "",
+            Self::Postgres => " for share",
+        }
+    }
+
+    /// Ends a `select` of rows that this transaction will change; those that others are changing are left out.
+    pub(crate) fn taking(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " for update skip locked",
+        }
+    }
+
+    /// `column` is among the results of `query`, which is run once. Left to itself, PostgreSQL may plan it as a join with
+    /// the whole table, since it prepares statements without knowing how few rows a limit lets through.
+    pub(crate) fn among(self, column: &str, query: &str) -> String {
+        match self {
+            Self::Sqlite => format!("{column} in ({query})"),
+            Self::Postgres => format!("{column} = any(array({query}))"),
+        }
+    }
+
+    /// A column that finds a row of a table within one statement.
+    pub(crate) fn row_address(self) -> &'static str {
+        match self {
+            Self::Sqlite => "rowid",
+            Self::Postgres => "ctid",
+        }
+    }
+
+    /// Sorts topics as Rust does, whatever the locale of the database.
+    pub(crate) fn bytewise(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " collate \"C\"",
+        }
+    }
+}

@@ -155,7 +155,7 @@ impl World {
                 3 if kind == "poison" => record.value = Some("{".into()),
                 _ => {}
             }
-            if record.headers.len() > 0 {
+            if !record.headers.is_empty() {
                 self.outgoing.push(record.clone());
             }
             let appended = match self.random.usize(..20) {

@@ -1,6 +1,6 @@
 //! The partitions that are this worker's, each with its watermark and what it has outstanding.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use longshore_event::{NextOffset, Offset, Record, TopicPartition};
 
@@ -55,7 +55,7 @@ pub(crate) struct Oldest {
 pub(crate) struct Assignments {
     /// By [`AssignmentId`]; ids are never used again, and a past assignment costs one empty pointer.
     all: Vec<Option<Box<Assignment>>>,
-    held: HashMap<TopicPartition, AssignmentId>,
+    held: BTreeMap<TopicPartition, AssignmentId>,
     metrics: Metrics,
 }
 
@@ -63,7 +63,7 @@ impl Assignments {
     pub(crate) fn new(metrics: Metrics) -> Self {
         Self {
             all: Vec::new(),
-            held: HashMap::new(),
+            held: BTreeMap::new(),
             metrics,
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::assignments::Place;
 
 /// What is kept in order.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum LaneKey {
     /// A message's key: one lane even if it appears in several topics.
     Key(Bytes),

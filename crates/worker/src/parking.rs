@@ -1,7 +1,7 @@
 //! The parked lanes of this worker: which keys wait in the store, until when, and which of them are being drained. Their
 //! messages stay in the store until it is their turn.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use longshore_event::{Position, TopicPartition};
@@ -16,7 +16,7 @@ pub(crate) const PAGE: usize = 8;
 /// All parked lanes.
 #[derive(Debug)]
 pub(crate) struct Parking {
-    lanes: HashMap<LaneKey, ParkedLane>,
+    lanes: BTreeMap<LaneKey, ParkedLane>,
     /// Lanes that wait, by the time at which they are looked at again.
     due: BTreeSet<(Timestamp, Stay)>,
     by_stay: HashMap<Stay, LaneKey>,
@@ -119,7 +119,7 @@ impl Head {
 impl Parking {
     pub(crate) fn new(max_lanes: usize) -> Self {
         Self {
-            lanes: HashMap::new(),
+            lanes: BTreeMap::new(),
             due: BTreeSet::new(),
             by_stay: HashMap::new(),
             stays: 0,

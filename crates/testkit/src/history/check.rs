@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use longshore_event::{
-    DeadLetter, Headers, Identity, Offset, Position, Record, TopicPartition, attribute,
-    dead_letter_topic, derived_id,
+    DeadLetter, Headers, Identity, Offset, Position, Record, Redrive, TopicPartition, attribute,
+    dead_letter_topic, derived_id, redrive_topic,
 };
 
 use super::{History, Stage, Summary, Violation};
@@ -24,6 +24,10 @@ pub(super) struct Check<'a> {
 struct Message<'a> {
     first: &'a Record,
     identity: Identity,
+    /// Whether it stands in several partitions, and is handled in the order of any of them.
+    scattered: bool,
+    /// Whether it was sent back after its death: it may then have a second end, which has no place in the order.
+    redriven: bool,
     follow_on: Option<&'a Record>,
     dead: bool,
 }
@@ -82,12 +86,23 @@ impl<'a> Check<'a> {
                 self.messages.push(Message {
                     first: record,
                     identity,
+                    scattered: false,
+                    redriven: false,
                     follow_on: None,
                     dead: false,
                 });
                 self.messages.len() - 1
             });
+            let message = &mut self.messages[index];
+            message.scattered |= message.first.partition != record.partition;
             self.by_position.insert(record.position(), index);
+        }
+        for record in self.history.topic(&redrive_topic(self.stage.group)) {
+            if let Some(redrive) = Redrive::read(&record.headers)
+                && let Some(index) = self.by_position.get(&redrive.origin)
+            {
+                self.messages[*index].redriven = true;
+            }
         }
     }
 
@@ -109,7 +124,7 @@ impl<'a> Check<'a> {
         }
         message.follow_on = Some(record);
         self.summary.follow_ons += 1;
-        let cause = message.first;
+        let (cause, unordered) = (message.first, message.scattered || message.redriven);
         let text = |name| record.headers.get_str(name);
         let correlation = cause.headers.get_str(attribute::CORRELATION_ID);
         if text(attribute::CORRELATION_ID) != Some(correlation.unwrap_or(&message.identity.id))
@@ -120,7 +135,9 @@ impl<'a> Check<'a> {
                 cause: cause.position(),
             });
         }
-        self.in_order(record, cause, latest);
+        if !unordered {
+            self.in_order(record, cause, latest);
+        }
     }
 
     /// Follow-on events of messages that share a partition and a key stand in the order of the messages.
@@ -187,6 +204,7 @@ impl<'a> Check<'a> {
                     message: message.first.position(),
                     identity: message.identity.clone(),
                 }),
+                (Some(_), true) if message.redriven => {}
                 (Some(_), true) => self.violations.push(Violation::TwoEnds {
                     group,
                     message: message.first.position(),

@@ -1,6 +1,7 @@
 //! A consumer group's committed offsets, shared by all its members over all their lives.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use longshore_event::{NextOffset, TopicPartition};
@@ -15,10 +16,22 @@ pub struct MemoryGroup {
     commits: Arc<Mutex<Commits>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Commits {
     committed: BTreeMap<TopicPartition, NextOffset>,
     history: Vec<(TopicPartition, NextOffset)>,
+    witness: Option<Witness>,
+}
+
+/// Somebody who is told of every commit as it happens.
+type Witness = Arc<dyn Fn(&TopicPartition, NextOffset) + Send + Sync>;
+
+impl fmt::Debug for Commits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commits")
+            .field("committed", &self.committed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl MemoryGroup {
@@ -50,9 +63,20 @@ impl MemoryGroup {
         lock(&self.commits).history.clone()
     }
 
+    /// Tells `witness` of every commit that is accepted from now on, when it is: what is true at that moment may not be
+    /// later. There is one witness at most.
+    pub fn witness(&self, witness: impl Fn(&TopicPartition, NextOffset) + Send + Sync + 'static) {
+        lock(&self.commits).witness = Some(Arc::new(witness));
+    }
+
     pub(super) fn record(&self, partition: &TopicPartition, offset: NextOffset) {
         let mut commits = lock(&self.commits);
         commits.committed.insert(partition.clone(), offset);
         commits.history.push((partition.clone(), offset));
+        let witness = commits.witness.clone();
+        drop(commits);
+        if let Some(witness) = witness {
+            witness(partition, offset);
+        }
     }
 }

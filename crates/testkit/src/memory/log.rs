@@ -68,6 +68,14 @@ impl MemoryLog {
         appended
     }
 
+    /// Appends a record to a partition of the sender's choice, as a producer does that counts the partitions wrongly.
+    /// `None` if the topic or the partition does not exist.
+    pub fn append_to(&self, partition: i32, record: OutgoingRecord) -> Option<Record> {
+        let appended = lock(&self.topics).append_to(partition, record);
+        self.grown.send_replace(());
+        appended
+    }
+
     /// Appends an event that nothing caused, with `id` as its `ce_id` and `test` as its source.
     ///
     /// # Panics
@@ -148,7 +156,7 @@ impl Topics {
     }
 
     fn append(&mut self, record: OutgoingRecord) -> Option<Record> {
-        let (name, partitions) = self.by_name.get_key_value(&record.topic)?;
+        let partitions = self.by_name.get(&record.topic)?;
         let number = match &record.key {
             Some(key) => partition_of_key(key, partitions.len() as i32),
             None => {
@@ -156,8 +164,13 @@ impl Topics {
                 (self.unkeyed % partitions.len()) as i32
             }
         };
-        let name = name.clone();
-        let partition = &mut self.by_name.get_mut(&name)?[number as usize];
+        self.append_to(number, record)
+    }
+
+    fn append_to(&mut self, number: i32, record: OutgoingRecord) -> Option<Record> {
+        let name = self.by_name.get_key_value(&record.topic)?.0.clone();
+        let partitions = self.by_name.get_mut(&name)?;
+        let partition = partitions.get_mut(usize::try_from(number).ok()?)?;
         self.records += 1;
         let appended = Record {
             partition: TopicPartition::new(name, number),

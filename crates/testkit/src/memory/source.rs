@@ -168,6 +168,8 @@ impl Source for MemorySource {
             match &mut self.phase {
                 Phase::Running | Phase::Stopping => {
                     tokio::select! {
+                        // Without it the order would be tokio's to choose, and a seeded test would not replay.
+                        biased;
                         () = self.shared.changed.notified() => {}
                         // Never an error: the group holds the log.
                         _ = self.grown.changed() => {}
@@ -256,6 +258,12 @@ impl SourceControl {
         let mut member = lock(&self.shared.member);
         member.disown(partitions);
         self.tell(member, SourceEvent::Lost(partitions.to_vec()));
+    }
+
+    /// Takes partitions away without telling, as from a member that is cut off: it goes on with what it holds, but its
+    /// commits for them are refused. [`SourceControl::lose`] tells it later.
+    pub fn disown(&self, partitions: &[TopicPartition]) {
+        lock(&self.shared.member).disown(partitions);
     }
 
     /// Cuts the member off from its broker: no records, no commits.

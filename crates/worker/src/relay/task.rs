@@ -1,6 +1,6 @@
 //! The relay at work: one task that owns the queues, sends one batch a topic at a time, and clears the table behind it.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(super) struct Task<S, P> {
     claiming: Claiming,
     requests: mpsc::Receiver<Request>,
     owned: HashSet<TopicPartition>,
-    queues: HashMap<Arc<str>, TopicQueue>,
+    queues: BTreeMap<Arc<str>, TopicQueue>,
     /// Every row in memory, until it is cleared from the store: what is loaded again is not sent again.
     held: HashSet<Uuid>,
     sends: FuturesUnordered<BoxFuture<'static, Sent>>,
@@ -97,7 +97,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
             claiming: None,
             requests,
             owned: HashSet::new(),
-            queues: HashMap::new(),
+            queues: BTreeMap::new(),
             held: HashSet::new(),
             sends: FuturesUnordered::new(),
             acknowledged: Vec::new(),

@@ -13,4 +13,5 @@ mod crashes;
 mod plain;
 mod rebalances;
 mod reports;
+mod simulation;
 mod timers;

@@ -69,6 +69,11 @@ impl Brake {
         !matches!(self.state, State::Closed)
     }
 
+    /// Whether the lane's message is the probe.
+    pub(crate) fn is_probed_by(&self, lane: LaneId) -> bool {
+        matches!(self.state, State::HalfOpen { probe: Some(probe), .. } if probe == lane)
+    }
+
     /// A message was started; in the half-open state it is the probe.
     pub(crate) fn started(&mut self, lane: LaneId) {
         if let State::HalfOpen { probe, .. } = &mut self.state {

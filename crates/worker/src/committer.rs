@@ -3,13 +3,22 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use longshore_event::Identity;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
+use crate::assignments::Assignments;
+use crate::backoff::Backoff;
 use crate::ending::{End, Handled, Trail};
 use crate::failure::chain;
 use crate::journey::Guide;
+use crate::lanes::LaneScope;
+use crate::message::{Arrival, Message};
+use crate::parking::Which;
+use crate::run_loop::RunLoop;
 use crate::status::StatusBoard;
-use crate::{CommitError, CommitStrategy, Failure, Finished, Handler, Refused};
+use crate::{CommitError, CommitStrategy, Failure, Finished, Handler, Refused, Source};
 
 /// What a try to commit came to.
 #[derive(Debug, Default)]
@@ -18,6 +27,183 @@ pub(crate) struct Committed {
     pub(crate) settled: Vec<Trail>,
     /// To be tried again later, in order: the commit target is out of reach. Whether they took effect is unknown.
     pub(crate) left: Vec<Handled>,
+}
+
+impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
+    /// Commits all that is ready, unless a commit is under way: then it gathers for the next one.
+    pub(crate) fn start_commit(&mut self) {
+        if self.committing.is_some()
+            || self
+                .commit_retry
+                .as_ref()
+                .is_some_and(|(_, at)| *at > Instant::now())
+        {
+            return;
+        }
+        self.drop_abandoned();
+        let batch = self.next_batch();
+        if batch.is_empty() {
+            return;
+        }
+        let commit = commit(
+            batch,
+            self.strategy.clone(),
+            self.guide.clone(),
+            self.status.clone(),
+        );
+        self.committing = Some(commit.boxed());
+    }
+
+    pub(crate) fn commit_again(&mut self) {
+        // The wait is over; `advance` starts the commit, and its outcome says whether there is another wait.
+        if let Some((_, again)) = &mut self.commit_retry {
+            *again = Instant::now();
+        }
+    }
+
+    fn next_batch(&mut self) -> Vec<Handled> {
+        let most = self.guide.settings.max_batch;
+        if self.guide.scope == LaneScope::Group {
+            let size = self.handled.len().min(most);
+            return self.handled.drain(..size).collect();
+        }
+        let mut ready = Vec::new();
+        for handled in std::mem::take(&mut self.handled) {
+            if self.assignments.completes_prefix(handled.trail.place) {
+                ready.push(handled);
+            } else {
+                self.handled.push_back(handled);
+            }
+        }
+        // Cut off at the end, it is still a prefix of each partition.
+        ready.sort_by_key(|handled| Assignments::log_order(handled.trail.place));
+        let rest = ready.split_off(ready.len().min(most));
+        self.handled.extend(rest);
+        ready
+    }
+
+    /// What belongs to a partition that has moved on must not take effect here.
+    fn drop_abandoned(&mut self) {
+        let assignments = &self.assignments;
+        let held = |handled: &Handled| assignments.holds(handled.trail.place);
+        if self.handled.iter().all(held) {
+            return;
+        }
+        for handled in std::mem::take(&mut self.handled) {
+            if self.assignments.holds(handled.trail.place) {
+                self.handled.push_back(handled);
+            } else {
+                self.settle(&handled.trail, None);
+            }
+        }
+    }
+
+    pub(crate) fn committed(&mut self, committed: Committed) {
+        self.committing = None;
+        let Committed { settled, left } = committed;
+        if left.is_empty() {
+            self.commit_retry = None;
+        } else {
+            let (mut backoff, _) = self
+                .commit_retry
+                .take()
+                .unwrap_or_else(|| (Backoff::new(), Instant::now()));
+            let again = Instant::now() + backoff.delay();
+            self.commit_retry = Some((backoff, again));
+            for handled in left.into_iter().rev() {
+                self.handled.push_front(handled);
+            }
+        }
+        if settled.is_empty() {
+            return;
+        }
+        self.metrics.committed(settled.len());
+        for trail in &settled {
+            self.ended_for_good(trail);
+        }
+        self.offsets_moved();
+    }
+
+    fn ended_for_good(&mut self, trail: &Trail) {
+        if let Some(metrics) = self.assignments.metrics(trail.place) {
+            match trail.end {
+                End::Done => drop(metrics.handled.inc()),
+                End::Dead(kind) => metrics.dead_lettered(kind),
+                End::Parked => drop(metrics.parked.inc()),
+                End::Fenced => {}
+            }
+        }
+        if trail.is_newly_held
+            && let Some(lane) = trail.lane
+        {
+            self.hold_behind(trail, lane);
+        }
+        if trail.end == End::Fenced {
+            self.assignments.abandon(trail.place);
+            self.fenced(trail);
+            self.settle(trail, None);
+        } else {
+            self.assignments.finish(trail.place);
+            // What is parked has not taken effect yet.
+            let done = (trail.end != End::Parked).then_some(&trail.identity);
+            self.settle(trail, done);
+        }
+    }
+
+    /// Everybody who waited for this message goes on: its lane, its key among the parked, the source.
+    pub(crate) fn settle(&mut self, trail: &Trail, done: Option<&Identity>) {
+        if let Some(lane) = trail.lane {
+            self.lanes.finish(lane, done);
+        }
+        let holds_key = self.parking.holds(&trail.key);
+        if holds_key && trail.parks {
+            let which = match trail.lane {
+                Some(_) => Which::Head,
+                None => Which::Behind,
+            };
+            self.parking.settled(&trail.key, which);
+            if trail.end != End::Parked {
+                self.parking.wake(&trail.key);
+            }
+        } else if holds_key && let Arrival::Parked(parked) = &trail.arrival {
+            self.parking.drained_one(&trail.key, parked.stay);
+        } else if holds_key && trail.arrival.redrive() > 0 {
+            self.parking.wake(&trail.key);
+        }
+        if trail.arrival.is_from_source() {
+            self.release(1);
+        }
+    }
+
+    /// A message that never started, or failed after its partition had left, is nobody's here any more.
+    pub(crate) fn let_message_go(&mut self, message: &Message<H::Payload>) {
+        match &message.arrival {
+            Arrival::Parked(parked) => {
+                let key = message.lane(self.guide.scope);
+                self.parking.drained_one(&key, parked.stay);
+            }
+            Arrival::Log | Arrival::Redriven(_) => self.release(1),
+        }
+    }
+
+    pub(crate) fn offsets_moved(&mut self) {
+        let interval = self.guide.settings.offset_interval;
+        self.offsets_due
+            .get_or_insert_with(|| Instant::now() + interval);
+    }
+
+    pub(crate) fn commit_offsets(&mut self) {
+        self.offsets_due = None;
+        let moved = self.assignments.take_moved();
+        if !moved.is_empty() {
+            self.source.commit(&moved);
+        }
+        for (partition, next) in &moved {
+            if let Some(end) = self.source.end_offset(partition) {
+                self.metrics.lag(partition, (end.0 - next.0).max(0));
+            }
+        }
+    }
 }
 
 /// Tries to commit the batch.

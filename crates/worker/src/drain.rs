@@ -88,18 +88,24 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
 
     /// The commit buried a message whose key is to be held from then on.
     pub(crate) fn hold_behind(&mut self, trail: &Trail, lane: LaneId) {
-        let (Some(partition), now) = (
-            self.assignments.partition(trail.place),
-            self.guide.settings.clock.now(),
-        ) else {
+        let Some(partition) = self.assignments.partition(trail.place) else {
             return;
         };
+        if !self.assignments.may_start(trail.place) {
+            return;
+        }
+        let now = self.guide.settings.clock.now();
         let head = Head::held(trail, now);
         self.parking.hold(trail.key.clone(), partition, head);
         self.park_waiting(lane, &trail.key);
     }
 
-    fn hold_lane(&mut self, handled: Handled, lane: LaneId) {
+    fn hold_lane(&mut self, mut handled: Handled, lane: LaneId) {
+        // Of a partition that is leaving, all this is for its next owner to know.
+        if !self.assignments.may_start(handled.trail.place) {
+            handled.trail.parks = false;
+            return self.ready(handled);
+        }
         let key = handled.trail.key.clone();
         if let Some(row) = &handled.effects.parked {
             self.parking.park(key.clone(), row);

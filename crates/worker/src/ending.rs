@@ -278,6 +278,11 @@ impl<H: Handler> Guide<H> {
         self.can_park && self.settings.on_dead == OnDead::HoldKey
     }
 
+    /// Whether a message that nobody can park may be a probe once more.
+    pub(crate) fn may_run_again(&self, runs: Runs) -> bool {
+        !self.can_park && runs.count < self.settings.park.attempts
+    }
+
     /// When a message that failed is tried again; `None` if it is dead.
     pub(crate) fn parked_until(&self, runs: Runs) -> Option<Timestamp> {
         if !self.can_park {

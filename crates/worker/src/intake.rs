@@ -1,12 +1,16 @@
-//! The intake: partitions are taken over, and messages looked up in the inbox batch by batch.
+//! The intake: partitions are taken over, and messages looked up in the inbox batch by batch; what is new goes to its
+//! lane, or behind the others of a parked key.
 
-use longshore_event::{Identity, Payload, TopicPartition};
+use futures_util::FutureExt;
+use longshore_event::{Identity, Payload, Record, TopicPartition};
 
 use crate::backoff::Backoff;
 use crate::failure::chain;
-use crate::message::Message;
+use crate::lanes::LaneKey;
+use crate::message::{Arrival, Message};
+use crate::run_loop::RunLoop;
 use crate::status::StatusBoard;
-use crate::{CommitError, CommitStrategy, ParkedHead};
+use crate::{CommitError, CommitStrategy, Handler, ParkedHead, Source};
 
 /// A step of the intake. Steps are taken one at a time, in the order in which the source told them.
 #[derive(Debug)]
@@ -33,6 +37,94 @@ pub(crate) struct ParkedOf {
     pub(crate) heads: Vec<ParkedHead>,
     /// Whether these are all.
     pub(crate) complete: bool,
+}
+
+impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
+    pub(crate) fn take_next_step(&mut self) {
+        if self.taking.is_some() {
+            return;
+        }
+        if let Some(partitions) = self.parking.take_incomplete() {
+            self.steps.push_front(Step::LoadParked(partitions));
+        }
+        let may_admit = self.parking.may_admit();
+        let step = self
+            .steps
+            .pop_front_if(|step| may_admit || !matches!(step, Step::Admit(_)));
+        if let Some(step) = step {
+            let room = match step {
+                // Those that are known are read once more.
+                Step::LoadParked(_) => self.guide.settings.park.max_keys,
+                Step::TakeOver(_) | Step::Admit(_) => self.parking.room(),
+            };
+            self.taking_over = match &step {
+                Step::TakeOver(partitions) => partitions.clone(),
+                Step::LoadParked(_) | Step::Admit(_) => Vec::new(),
+            };
+            let (strategy, status) = (self.strategy.clone(), self.status.clone());
+            let taking = async move { take(step, room, &*strategy, &status).await };
+            self.taking = Some(taking.boxed());
+        }
+    }
+
+    pub(crate) fn received(&mut self, records: Vec<Record>) {
+        self.in_flight += records.len();
+        let mut stale = 0;
+        let mut messages = Vec::with_capacity(records.len());
+        for record in records {
+            match self.assignments.track(&record) {
+                Some(place) => {
+                    let settings = &self.guide.settings;
+                    let redriven = record.partition.topic == settings.redrive_topic;
+                    messages.push(match redriven {
+                        true => Message::redriven(record, place, &settings.limits),
+                        false => Message::decode(record, place, &settings.limits),
+                    });
+                }
+                None => stale += 1,
+            }
+        }
+        self.release(stale);
+        if !messages.is_empty() {
+            self.steps.push_back(Step::Admit(messages));
+        }
+    }
+
+    pub(crate) fn taken(&mut self, taken: Taken<H::Payload>) {
+        self.taking = None;
+        self.taking_over.clear();
+        match taken {
+            Taken::Over(parked) => self.parked_before(parked),
+            Taken::In(messages) => {
+                for (message, seen) in messages {
+                    self.admit(message, seen);
+                }
+            }
+        }
+    }
+
+    /// A message comes in: skipped if it took effect before, parked if its key is, otherwise in its lane.
+    fn admit(&mut self, message: Message<H::Payload>, seen: bool) {
+        if seen {
+            self.assignments.finish(message.place);
+            self.release(1);
+            return self.offsets_moved();
+        }
+        if !self.assignments.may_start(message.place) {
+            self.assignments.abandon(message.place);
+            return self.release(1);
+        }
+        let key = message.lane(self.guide.scope);
+        if self.parking.holds(&key) && !self.frees(&message, &key) {
+            return self.park_behind(message, &key);
+        }
+        self.lanes.push(key, message);
+    }
+
+    /// Whether the message is what its key waits for: the redrive of the dead one that holds it.
+    fn frees(&self, message: &Message<H::Payload>, key: &LaneKey) -> bool {
+        matches!(message.arrival, Arrival::Redriven(_)) && self.parking.is_held(key)
+    }
 }
 
 /// Takes one step, however long the commit target is out of reach. `room` is how many parked lanes may be loaded.

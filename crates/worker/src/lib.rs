@@ -53,6 +53,7 @@ mod backoff;
 mod brake;
 mod committer;
 mod ending;
+mod handling;
 mod intake;
 mod journey;
 mod lanes;

@@ -211,7 +211,11 @@ impl Parking {
     /// A lane whose first message died, in the store already.
     pub(crate) fn hold(&mut self, key: LaneKey, partition: TopicPartition, head: Head) {
         match self.lanes.get_mut(&key) {
-            Some(lane) => lane.head = head,
+            Some(lane) => {
+                lane.head = head;
+                // Whatever of it was being drained waits again.
+                self.wait(&key, Timestamp::MIN);
+            }
             None => self.insert(key, partition, head, 1),
         }
     }

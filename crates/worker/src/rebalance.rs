@@ -138,6 +138,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     /// Starts nothing more of these partitions, and drops what no handler has been given.
     pub(crate) fn leave(&mut self, partitions: &[TopicPartition]) {
         self.assignments.leave(partitions);
+        self.leave_take_over(partitions);
         let assignments = &self.assignments;
         let may_start = |message: &Message<H::Payload>| assignments.may_start(message.place);
         let mut dropped = self.lanes.take_unless(may_start);
@@ -156,6 +157,18 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             self.let_message_go(message);
         }
         self.parking.leave(partitions);
+    }
+
+    /// A take-over that comes too late would fence the new owner: what is left of it starts again.
+    fn leave_take_over(&mut self, partitions: &[TopicPartition]) {
+        let before = self.taking_over.len();
+        self.taking_over
+            .retain(|partition| !partitions.contains(partition));
+        if self.taking_over.len() != before {
+            self.taking = None;
+            let rest = std::mem::take(&mut self.taking_over);
+            self.steps.push_front(Step::TakeOver(rest));
+        }
     }
 
     fn let_go(&mut self, partitions: &[TopicPartition]) {

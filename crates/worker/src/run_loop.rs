@@ -8,21 +8,21 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FusedFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use longshore_event::{ErrorKind, Identity, Record, TopicPartition};
+use longshore_event::TopicPartition;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::assignments::Assignments;
 use crate::backoff::Backoff;
-use crate::brake::{Brake, Outcome};
-use crate::committer::{self, Committed};
+use crate::brake::Brake;
+use crate::committer::Committed;
 use crate::drain::Loaded;
-use crate::ending::{End, Handled, Sequence, Trail};
-use crate::intake::{self, Step, Taken};
-use crate::journey::{Failed, Guide, Journey};
-use crate::lanes::{LaneId, LaneKey, LaneScope, Lanes};
-use crate::message::{Arrival, Message};
-use crate::parking::{Parking, Which};
+use crate::ending::{Handled, Sequence};
+use crate::intake::{Step, Taken};
+use crate::journey::{Guide, Journey};
+use crate::lanes::{LaneScope, Lanes};
+use crate::message::Message;
+use crate::parking::Parking;
 use crate::pending::{at, optional};
 use crate::rebalance::{Phase, Revocation};
 use crate::report::Failing;
@@ -95,6 +95,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> Worker<H, S, C> {
             lanes: Lanes::new(),
             steps: VecDeque::new(),
             taking: None,
+            taking_over: Vec::new(),
             journeys: FuturesUnordered::new(),
             brake: Brake::new(guide.settings.brake),
             parking: Parking::new(guide.settings.park.max_keys),
@@ -137,6 +138,8 @@ pub(crate) struct RunLoop<H: Handler, S, C> {
     /// Intake: what waits to be taken, and the step being taken.
     pub(crate) steps: VecDeque<Step<H::Payload>>,
     pub(crate) taking: Option<BoxFuture<'static, Taken<H::Payload>>>,
+    /// The partitions that the step under way takes over, if that is what it does.
+    pub(crate) taking_over: Vec<TopicPartition>,
     pub(crate) lanes: Lanes<Message<H::Payload>>,
     pub(crate) journeys: FuturesUnordered<BoxFuture<'static, Journey<H::Payload>>>,
     pub(crate) brake: Brake,
@@ -246,367 +249,6 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         self.start_commit();
         self.continue_revocation();
         self.metrics.in_flight(self.in_flight);
-    }
-
-    fn take_next_step(&mut self) {
-        if self.taking.is_some() {
-            return;
-        }
-        if let Some(partitions) = self.parking.take_incomplete() {
-            self.steps.push_front(Step::LoadParked(partitions));
-        }
-        let may_admit = self.parking.may_admit();
-        let step = self
-            .steps
-            .pop_front_if(|step| may_admit || !matches!(step, Step::Admit(_)));
-        if let Some(step) = step {
-            let room = match step {
-                // Those that are known are read once more.
-                Step::LoadParked(_) => self.guide.settings.park.max_keys,
-                Step::TakeOver(_) | Step::Admit(_) => self.parking.room(),
-            };
-            let (strategy, status) = (self.strategy.clone(), self.status.clone());
-            let taking = async move { intake::take(step, room, &*strategy, &status).await };
-            self.taking = Some(taking.boxed());
-        }
-    }
-
-    /// Starts handlers while there are idle lanes and free hands; those that finish at once free theirs again.
-    fn start_journeys(&mut self) {
-        loop {
-            while self.journeys.len() < self.guide.settings.concurrency && self.brake.permits() {
-                let Some((lane, message)) = self.lanes.start() else {
-                    break;
-                };
-                self.start_journey(lane, message);
-            }
-            let mut ended = false;
-            while let Some(Some(journey)) = self.journeys.next().now_or_never() {
-                self.ended(journey);
-                ended = true;
-            }
-            if !ended {
-                return;
-            }
-        }
-    }
-
-    fn start_journey(&mut self, lane: LaneId, message: Message<H::Payload>) {
-        let metrics = self.assignments.metrics(message.place);
-        let known = self.lanes.took_effect(lane, message.identity());
-        let (Some(metrics), false) = (metrics, known) else {
-            self.lanes.finish(lane, None);
-            if known {
-                self.assignments.finish(message.place);
-            }
-            self.let_message_go(&message);
-            return;
-        };
-        let metrics = metrics.clone();
-        self.brake.started(lane);
-        self.lanes.went_out(lane, message.place);
-        let journey = self.guide.clone().journey(message, lane, metrics);
-        self.journeys.push(journey.boxed());
-    }
-
-    /// A journey is over: its message waits for its commit, or it is decided what its failure means.
-    fn ended(&mut self, journey: Journey<H::Payload>) {
-        match journey {
-            Journey::Done(handled) => {
-                if let Some(lane) = handled.trail.lane {
-                    self.guide.failing.ended(lane);
-                    let fresh = handled.trail.arrival.is_from_source();
-                    self.brake.ended(lane, Outcome::Answered, fresh);
-                }
-                self.ready(*handled);
-            }
-            Journey::Failed(failed) => {
-                self.guide.failing.ended(failed.lane);
-                self.failed_or_left(*failed);
-            }
-        }
-    }
-
-    /// A failure is this worker's to decide on as long as the partition is.
-    fn failed_or_left(&mut self, failed: Failed<H::Payload>) {
-        if self.assignments.holds(failed.message.place) {
-            return self.failed(failed);
-        }
-        let fresh = failed.message.arrival.is_from_source();
-        self.brake.ended(failed.lane, Outcome::Failed, fresh);
-        self.lanes.finish(failed.lane, None);
-        self.let_message_go(&failed.message);
-    }
-
-    /// What a failure means: wait for what is down, park the message, or give it up.
-    fn failed(&mut self, failed: Failed<H::Payload>) {
-        let Failed {
-            message,
-            failure,
-            lane,
-        } = failed;
-        let fresh = message.arrival.is_from_source();
-        if failure.kind() != ErrorKind::Transient {
-            self.brake.ended(lane, Outcome::Answered, fresh);
-            return self.bury(message, &failure, lane);
-        }
-        self.brake.ended(lane, Outcome::Failed, fresh);
-        if self.brake.is_engaged() {
-            return self.wait_for_brake(message, lane);
-        }
-        match self.guide.parked_until(message.runs) {
-            Some(due_at) => self.park(message, &failure, due_at, lane),
-            None => self.bury(message, &failure, lane),
-        }
-    }
-
-    /// The message is tried again when the cause of so many failures is gone, here or by the next owner.
-    fn wait_for_brake(&mut self, message: Message<H::Payload>, lane: LaneId) {
-        if self.assignments.may_start(message.place) {
-            return self.lanes.put_back(lane, message);
-        }
-        self.assignments.abandon(message.place);
-        self.lanes.finish(lane, None);
-        self.let_message_go(&message);
-    }
-
-    /// The message waits for its commit.
-    pub(crate) fn ready(&mut self, handled: Handled) {
-        self.assignments.ready(handled.trail.place);
-        self.handled.push_back(handled);
-    }
-
-    /// Commits all that is ready, unless a commit is under way: then it gathers for the next one.
-    fn start_commit(&mut self) {
-        if self.committing.is_some()
-            || self
-                .commit_retry
-                .as_ref()
-                .is_some_and(|(_, at)| *at > Instant::now())
-        {
-            return;
-        }
-        self.drop_abandoned();
-        let batch = self.next_batch();
-        if batch.is_empty() {
-            return;
-        }
-        let commit = committer::commit(
-            batch,
-            self.strategy.clone(),
-            self.guide.clone(),
-            self.status.clone(),
-        );
-        self.committing = Some(commit.boxed());
-    }
-
-    fn next_batch(&mut self) -> Vec<Handled> {
-        let most = self.guide.settings.max_batch;
-        if self.guide.scope == LaneScope::Group {
-            let size = self.handled.len().min(most);
-            return self.handled.drain(..size).collect();
-        }
-        let mut ready = Vec::new();
-        for handled in std::mem::take(&mut self.handled) {
-            if self.assignments.completes_prefix(handled.trail.place) {
-                ready.push(handled);
-            } else {
-                self.handled.push_back(handled);
-            }
-        }
-        // Cut off at the end, it is still a prefix of each partition.
-        ready.sort_by_key(|handled| Assignments::log_order(handled.trail.place));
-        let rest = ready.split_off(ready.len().min(most));
-        self.handled.extend(rest);
-        ready
-    }
-
-    /// What belongs to a partition that has moved on must not take effect here.
-    fn drop_abandoned(&mut self) {
-        let assignments = &self.assignments;
-        let held = |handled: &Handled| assignments.holds(handled.trail.place);
-        if self.handled.iter().all(held) {
-            return;
-        }
-        for handled in std::mem::take(&mut self.handled) {
-            if self.assignments.holds(handled.trail.place) {
-                self.handled.push_back(handled);
-            } else {
-                self.settle(&handled.trail, None);
-            }
-        }
-    }
-
-    fn received(&mut self, records: Vec<Record>) {
-        self.in_flight += records.len();
-        let mut stale = 0;
-        let mut messages = Vec::with_capacity(records.len());
-        for record in records {
-            match self.assignments.track(&record) {
-                Some(place) => {
-                    let settings = &self.guide.settings;
-                    let redriven = record.partition.topic == settings.redrive_topic;
-                    messages.push(match redriven {
-                        true => Message::redriven(record, place, &settings.limits),
-                        false => Message::decode(record, place, &settings.limits),
-                    });
-                }
-                None => stale += 1,
-            }
-        }
-        self.release(stale);
-        if !messages.is_empty() {
-            self.steps.push_back(Step::Admit(messages));
-        }
-    }
-
-    fn taken(&mut self, taken: Taken<H::Payload>) {
-        self.taking = None;
-        match taken {
-            Taken::Over(parked) => self.parked_before(parked),
-            Taken::In(messages) => {
-                for (message, seen) in messages {
-                    self.admit(message, seen);
-                }
-            }
-        }
-    }
-
-    /// A message comes in: skipped if it took effect before, parked if its key is, otherwise in its lane.
-    fn admit(&mut self, message: Message<H::Payload>, seen: bool) {
-        if seen {
-            self.assignments.finish(message.place);
-            self.release(1);
-            return self.offsets_moved();
-        }
-        if !self.assignments.may_start(message.place) {
-            self.assignments.abandon(message.place);
-            return self.release(1);
-        }
-        let key = message.lane(self.guide.scope);
-        if self.parking.holds(&key) && !self.frees(&message, &key) {
-            return self.park_behind(message, &key);
-        }
-        self.lanes.push(key, message);
-    }
-
-    /// Whether the message is what its key waits for: the redrive of the dead one that holds it.
-    fn frees(&self, message: &Message<H::Payload>, key: &LaneKey) -> bool {
-        matches!(message.arrival, Arrival::Redriven(_)) && self.parking.is_held(key)
-    }
-
-    fn committed(&mut self, committed: Committed) {
-        self.committing = None;
-        let Committed { settled, left } = committed;
-        if left.is_empty() {
-            self.commit_retry = None;
-        } else {
-            let (mut backoff, _) = self
-                .commit_retry
-                .take()
-                .unwrap_or_else(|| (Backoff::new(), Instant::now()));
-            let again = Instant::now() + backoff.delay();
-            self.commit_retry = Some((backoff, again));
-            for handled in left.into_iter().rev() {
-                self.handled.push_front(handled);
-            }
-        }
-        if settled.is_empty() {
-            return;
-        }
-        self.metrics.committed(settled.len());
-        for trail in &settled {
-            self.ended_for_good(trail);
-        }
-        self.offsets_moved();
-    }
-
-    fn ended_for_good(&mut self, trail: &Trail) {
-        if let Some(metrics) = self.assignments.metrics(trail.place) {
-            match trail.end {
-                End::Done => drop(metrics.handled.inc()),
-                End::Dead(kind) => metrics.dead_lettered(kind),
-                End::Parked => drop(metrics.parked.inc()),
-                End::Fenced => {}
-            }
-        }
-        if trail.is_newly_held
-            && let Some(lane) = trail.lane
-        {
-            self.hold_behind(trail, lane);
-        }
-        if trail.end == End::Fenced {
-            self.assignments.abandon(trail.place);
-            self.fenced(trail);
-            self.settle(trail, None);
-        } else {
-            self.assignments.finish(trail.place);
-            // What is parked has not taken effect yet.
-            let done = (trail.end != End::Parked).then_some(&trail.identity);
-            self.settle(trail, done);
-        }
-    }
-
-    /// Everybody who waited for this message goes on: its lane, its key among the parked, the source.
-    fn settle(&mut self, trail: &Trail, done: Option<&Identity>) {
-        if let Some(lane) = trail.lane {
-            self.lanes.finish(lane, done);
-        }
-        let holds_key = self.parking.holds(&trail.key);
-        if holds_key && trail.parks {
-            let which = match trail.lane {
-                Some(_) => Which::Head,
-                None => Which::Behind,
-            };
-            self.parking.settled(&trail.key, which);
-            if trail.end != End::Parked {
-                self.parking.wake(&trail.key);
-            }
-        } else if holds_key && let Arrival::Parked(parked) = &trail.arrival {
-            self.parking.drained_one(&trail.key, parked.stay);
-        } else if holds_key && trail.arrival.redrive() > 0 {
-            self.parking.wake(&trail.key);
-        }
-        if trail.arrival.is_from_source() {
-            self.release(1);
-        }
-    }
-
-    /// A message that never started, or failed after its partition had left, is nobody's here any more.
-    pub(crate) fn let_message_go(&mut self, message: &Message<H::Payload>) {
-        match &message.arrival {
-            Arrival::Parked(parked) => {
-                let key = message.lane(self.guide.scope);
-                self.parking.drained_one(&key, parked.stay);
-            }
-            Arrival::Log | Arrival::Redriven(_) => self.release(1),
-        }
-    }
-
-    fn commit_again(&mut self) {
-        // The wait is over; `advance` starts the commit, and its outcome says whether there is another wait.
-        if let Some((_, again)) = &mut self.commit_retry {
-            *again = Instant::now();
-        }
-    }
-
-    fn offsets_moved(&mut self) {
-        let interval = self.guide.settings.offset_interval;
-        self.offsets_due
-            .get_or_insert_with(|| Instant::now() + interval);
-    }
-
-    fn commit_offsets(&mut self) {
-        self.offsets_due = None;
-        let moved = self.assignments.take_moved();
-        if !moved.is_empty() {
-            self.source.commit(&moved);
-        }
-        for (partition, next) in &moved {
-            if let Some(end) = self.source.end_offset(partition) {
-                self.metrics.lag(partition, (end.0 - next.0).max(0));
-            }
-        }
     }
 
     /// Gives budget back to the source.

@@ -5,7 +5,9 @@
 //! cannot be written holds back its own rows and no others.
 
 mod queue;
+mod send;
 mod task;
+mod timer_queue;
 mod timers;
 
 use std::sync::Arc;

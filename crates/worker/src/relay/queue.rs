@@ -50,11 +50,6 @@ impl TopicQueue {
         true
     }
 
-    /// Takes a timer in. Those are bounded by who claims them, and come in no order with others.
-    pub(super) fn offer_timer(&mut self, row: OutboxRow) {
-        self.rows.push_back(row);
-    }
-
     /// From which sequence on the store must be read, once there is room again. Asking resets it.
     pub(super) fn take_spilled(&mut self) -> Option<i64> {
         if self.rows.is_empty() {

@@ -8,18 +8,18 @@ use futures_util::FutureExt;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use longshore_event::{OutgoingRecord, TopicPartition};
+use longshore_event::TopicPartition;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until};
-use tracing::debug;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::Request;
 use super::queue::TopicQueue;
+use super::send::{Batch, Kind, Sent, send};
 use super::timers::{Claim, Claimed, Claiming, Timers};
 use crate::backoff::Backoff;
 use crate::pending::{at, optional};
-use crate::{Clock, OutboxRow, PublishError, Publisher, Store, StoreError};
+use crate::{Clock, OutboxRow, Publisher, Store, StoreError};
 
 /// Rows in one call of the publisher.
 const SEND: usize = 1_000;
@@ -55,13 +55,6 @@ pub(super) struct Task<S, P> {
     sweep_at: Instant,
 }
 
-/// A batch that was sent, with its result for each row.
-struct Sent {
-    topic: Arc<str>,
-    rows: Vec<OutboxRow>,
-    results: Vec<Result<(), PublishError>>,
-}
-
 /// Reading the outbox, page by page.
 struct Load {
     partitions: Vec<TopicPartition>,
@@ -81,6 +74,13 @@ struct Waiter {
     partitions: Vec<TopicPartition>,
     hand_over: bool,
     done: oneshot::Sender<()>,
+}
+
+impl Waiter {
+    /// Whether its partitions are about to be another owner's. Nobody waits for those that were lost.
+    fn is_letting_go(&self) -> bool {
+        self.hand_over && !self.done.is_closed()
+    }
 }
 
 impl<S: Store, P: Publisher> Task<S, P> {
@@ -125,7 +125,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 () = optional(&mut self.clearing) => self.cleared(),
                 page = optional(&mut self.loading) => self.loaded(page),
                 claimed = optional(&mut self.claiming) => self.claimed(claimed),
-                () = at(self.timers.wakes_at()), if self.claiming.is_none() => self.claim(),
+                () = at(self.timers.wakes_at()), if !self.owned.is_empty() => self.claim(),
                 () = at(self.clear_at), if self.clearing.is_none() => self.start_clearing(),
                 () = sleep_until(self.sweep_at) => self.sweep(),
             }
@@ -143,21 +143,23 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 }
             }
             Request::Timer(due_at) => self.timers.set(due_at),
-            Request::Own(partitions) => {
-                self.owned.extend(partitions);
+            Request::Own(partitions) => self.owned.extend(partitions),
+            Request::Load { partitions, done } => {
+                // Whoever does not know what was committed does not know its timers either.
                 self.timers.look();
+                self.loads.push_back(Load {
+                    partitions,
+                    after: None,
+                    backoff: None,
+                    done: Some(done),
+                });
             }
-            Request::Load { partitions, done } => self.loads.push_back(Load {
-                partitions,
-                after: None,
-                backoff: None,
-                done: Some(done),
-            }),
             Request::Settle { partitions, done } => self.wait(partitions, false, done),
             Request::HandOver { partitions, done } => {
                 for partition in &partitions {
                     self.owned.remove(partition);
                 }
+                self.timers.forget(&partitions);
                 self.wait(partitions, true, done);
             }
         }
@@ -182,50 +184,51 @@ impl<S: Store, P: Publisher> Task<S, P> {
         if self.held.contains(&row.id) || self.cleared_meanwhile.contains(&row.id) {
             return;
         }
-        let id = row.id;
-        if self.queue(&row).offer(row) {
+        let (id, topic) = (row.id, row.record.topic.clone());
+        let queue = self
+            .queues
+            .entry(topic.clone())
+            .or_insert_with(|| TopicQueue::new(topic));
+        if queue.offer(row) {
             self.held.insert(id);
         }
     }
 
     fn claim(&mut self) {
-        let Claim { now, until, limit } = self.timers.claim();
+        let Some(Claim { now, until, limit }) = self.timers.claim() else {
+            return;
+        };
         let store = self.store.clone();
         self.claiming = Some(async move { store.claim_due(now, until, limit).await }.boxed());
     }
 
     fn claimed(&mut self, claimed: Claimed) {
         self.claiming = None;
-        let Some(due) = self.timers.claimed(claimed) else {
-            return;
-        };
-        for row in due.rows {
-            // One whose lease ended while it was being published is on its way already.
-            if !self.held.insert(row.id) {
-                continue;
-            }
-            self.timers.hold(row.id);
-            self.queue(&row).offer_timer(row);
-        }
-    }
-
-    fn queue(&mut self, row: &OutboxRow) -> &mut TopicQueue {
-        let topic = &row.record.topic;
-        self.queues
-            .entry(topic.clone())
-            .or_insert_with(|| TopicQueue::new(topic.clone()))
+        let waiters = &self.waiters;
+        self.timers.claimed(claimed, |source| {
+            let mut letting_go = waiters.iter().filter(|waiter| waiter.is_letting_go());
+            letting_go.any(|waiter| waiter.partitions.contains(source))
+        });
     }
 
     fn start_sends(&mut self) {
         let mut spilled = None;
         for (topic, queue) in &mut self.queues {
             if let Some((rows, wait)) = queue.start(SEND) {
-                let send = send(self.publisher.clone(), topic.clone(), rows, wait);
-                self.sends.push(send.boxed());
+                let batch = Batch {
+                    kind: Kind::Outbox,
+                    topic: topic.clone(),
+                    rows,
+                    wait,
+                };
+                self.sends.push(send(self.publisher.clone(), batch).boxed());
             }
             if self.loads.is_empty() && self.loading.is_none() && spilled.is_none() {
                 spilled = queue.take_spilled();
             }
+        }
+        for batch in self.timers.start_sends(SEND) {
+            self.sends.push(send(self.publisher.clone(), batch).boxed());
         }
         if let Some(from) = spilled {
             self.load_behind(Some(from - 1));
@@ -237,16 +240,13 @@ impl<S: Store, P: Publisher> Task<S, P> {
         for (row, result) in sent.rows.into_iter().zip(sent.results) {
             match result {
                 Ok(()) => self.acknowledged.push((row.id, row.source)),
-                // Its lease ends, and it is claimed again: meanwhile it is not in the way of others.
-                Err(error) if self.timers.release(&row.id) => {
-                    debug!(topic = %sent.topic, timer = %row.id, %error, "timer not published; tried again");
-                    self.held.remove(&row.id);
-                }
                 Err(error) => failed.push((row, error)),
             }
         }
-        if let Some(queue) = self.queues.get_mut(&sent.topic) {
-            queue.sent(failed);
+        match (sent.kind, self.queues.get_mut(&sent.topic)) {
+            (Kind::Timers, _) => self.timers.sent(&sent.topic, &failed),
+            (Kind::Outbox, Some(queue)) => queue.sent(failed),
+            (Kind::Outbox, None) => {}
         }
         if self.acknowledged.is_empty() {
             return;
@@ -276,8 +276,10 @@ impl<S: Store, P: Publisher> Task<S, P> {
         self.clearing = None;
         let loading = self.loading.is_some();
         for (id, _) in self.being_cleared.drain(..) {
+            if self.timers.cleared(&id) {
+                continue;
+            }
             self.held.remove(&id);
-            self.timers.release(&id);
             if loading {
                 self.cleared_meanwhile.insert(id);
             }
@@ -349,7 +351,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
     fn tell_waiters(&mut self) {
         let mut index = 0;
         while index < self.waiters.len() {
-            if self.is_busy_with(&self.waiters[index].partitions) {
+            if self.is_busy_for(&self.waiters[index]) {
                 index += 1;
                 continue;
             }
@@ -362,14 +364,18 @@ impl<S: Store, P: Publisher> Task<S, P> {
         }
     }
 
-    fn is_busy_with(&self, partitions: &[TopicPartition]) -> bool {
-        let acknowledged = self.acknowledged.iter().chain(&self.being_cleared);
+    /// A hand-over waits for the timers being sent too, so that the next owner does not send them again. A partition that
+    /// is taken over does not: timers come at any time.
+    fn is_busy_for(&self, waiter: &Waiter) -> bool {
+        let partitions = &waiter.partitions;
+        let mut acknowledged = self.acknowledged.iter().chain(&self.being_cleared);
         self.queues
             .values()
             .any(|queue| queue.is_busy_with(partitions))
-            || acknowledged
-                .into_iter()
-                .any(|(_, source)| partitions.contains(source))
+            || waiter.hand_over && self.timers.is_sending(partitions)
+            || acknowledged.any(|(id, source)| {
+                partitions.contains(source) && (waiter.hand_over || !self.timers.holds(id))
+            })
     }
 
     /// What could not be published of partitions that are handed over waits in the store for their next owner.
@@ -377,39 +383,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
         for queue in self.queues.values_mut() {
             for row in queue.forget(partitions) {
                 self.held.remove(&row.id);
-                self.timers.release(&row.id);
             }
         }
-    }
-}
-
-async fn send<P: Publisher>(
-    publisher: Arc<P>,
-    topic: Arc<str>,
-    rows: Vec<OutboxRow>,
-    wait: Option<Duration>,
-) -> Sent {
-    if let Some(wait) = wait {
-        sleep(wait).await;
-    }
-    let (tags, records): (Vec<_>, Vec<OutgoingRecord>) = rows
-        .into_iter()
-        .map(|row| ((row.id, row.sequence, row.source), row.record))
-        .unzip();
-    let results = publisher.publish(&records).await;
-    let rows = tags
-        .into_iter()
-        .zip(records)
-        .map(|((id, sequence, source), record)| OutboxRow {
-            id,
-            sequence,
-            source,
-            record,
-        })
-        .collect();
-    Sent {
-        topic,
-        rows,
-        results,
     }
 }

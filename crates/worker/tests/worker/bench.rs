@@ -63,8 +63,8 @@ impl Calls {
 /// Does what the note says: `slow` takes a second, `flaky` fails twice, `late` fails until it was parked twice, `down`
 /// always fails, `service` fails while the service is down, `fixable` and `poison` fail for good,
 /// `ask` asks the store, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects,
-/// `later 5` echoes the note in 5 seconds under a name that `cancel` cancels, `nameless` in 10 under none. Whatever it
-/// does, it echoes the note if it succeeds.
+/// `later 5` echoes the note in 5 seconds under a name that `cancel` cancels, `nameless` in 10 under none, `remind 5` produces
+/// the note `reminded` in 5 seconds. Whatever else it does, it echoes the note if it succeeds.
 pub(crate) struct Script(pub(crate) Calls, MemoryStore);
 
 impl Handler for Script {
@@ -100,6 +100,12 @@ impl Handler for Script {
             }
             "nameless" => {
                 context.publish_after(&Echo::from(note), Duration::from_secs(10))?;
+                return Ok(());
+            }
+            "remind" => {
+                let seconds = note.text.split(' ').nth(1).and_then(|n| n.parse().ok());
+                let after = Duration::from_secs(seconds.expect("`remind` and a number"));
+                context.publish_after(&Note::new(&note.key, "reminded"), after)?;
                 return Ok(());
             }
             "cancel" => {

@@ -4,19 +4,24 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use longshore_event::{Record, attribute};
-use tokio::time::{Instant, sleep};
+use longshore_worker::PublishErrorKind;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, SOON};
 
+/// More timers than one process claims.
+const MANY: usize = 5_000;
 /// What a timer may be late by here: the rest between two claims, and the time a publisher takes.
 const TOLERANCE: Duration = Duration::from_millis(200);
 
+/// Waits until so many timers are in the store.
 async fn set(bench: &Bench, count: usize) {
-    bench
-        .until_true("the timers are set", |bench| {
-            bench.store.timers().len() == count
-        })
-        .await;
+    let set = bench
+        .store
+        .wait_until(|store| store.timers().len() == count);
+    timeout(SOON, set)
+        .await
+        .expect("so many timers are in the store");
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,11 +38,7 @@ async fn a_timer_fires_once_and_at_its_time() {
     let took = began.elapsed();
     assert!(took <= Duration::from_secs(3_600) + TOLERANCE, "{took:?}");
     assert!(took >= Duration::from_secs(3_599), "{took:?}");
-    bench
-        .until_true("it is out of the store", |bench| {
-            bench.store.timers().is_empty()
-        })
-        .await;
+    set(&bench, 0).await;
     sleep(Duration::from_secs(3_600)).await;
     assert_eq!(bench.texts("echoes"), ["later 3600"]);
     worker.stop().await.expect("left in good order");
@@ -160,11 +161,7 @@ async fn many_timers_due_at_once_all_fire_once() {
     }
     let worker = bench.start();
     bench.until("echoes", TIMERS).await;
-    bench
-        .until_true("they are out of the store", |bench| {
-            bench.store.timers().is_empty()
-        })
-        .await;
+    set(&bench, 0).await;
     assert_eq!(bench.log.records("echoes").len(), TIMERS);
     worker.stop().await.expect("left in good order");
 }
@@ -195,6 +192,130 @@ async fn an_outage_of_the_broker_longer_than_a_lease_publishes_no_timer_twice() 
     sleep(Duration::from_secs(300)).await;
     assert_eq!(bench.texts("echoes"), ["later 10"]);
     worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_whose_commit_did_not_say_that_it_took_effect_fires_at_its_time() {
+    let bench = Bench::new(1);
+    bench.store.lose_answer_of_commit(1);
+    bench.produce("a", &["later 5"]);
+    let worker = bench.start();
+    set(&bench, 1).await;
+    let began = Instant::now();
+
+    bench.until("echoes", 1).await;
+    assert!(
+        began.elapsed() <= Duration::from_secs(5) + TOLERANCE,
+        "{:?}",
+        began.elapsed()
+    );
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_moves_at_once_while_many_timers_fire() {
+    let bench = many_due_soon(MANY);
+    let worker = bench.start();
+    set(&bench, MANY).await;
+    bench.publisher.set_latency(Duration::from_secs(1));
+    bench.until("echoes", 1).await;
+    // The first ones are cleared by then, the next ones being sent, and those behind them claimed.
+    sleep(Duration::from_millis(200)).await;
+
+    let began = Instant::now();
+    let moving = bench.partitions();
+    let moved = worker.control.revoke(&moving, Duration::from_secs(60));
+    moved.await.expect("answered");
+    assert!(
+        began.elapsed() <= Duration::from_millis(1_500),
+        "only what is being sent is waited for: {:?}",
+        began.elapsed()
+    );
+
+    let next = bench.start();
+    set(&bench, 0).await;
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.log.records("echoes").len(), MANY, "each fired once");
+    next.stop().await.expect("left in good order");
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_is_handled_while_its_overdue_timers_fire() {
+    let bench = many_due_soon(MANY);
+    let worker = bench.start();
+    set(&bench, MANY).await;
+    worker.crash().await;
+    sleep(Duration::from_secs(60)).await;
+
+    bench.publisher.set_latency(Duration::from_secs(1));
+    bench.produce("a", &["new"]);
+    let worker = bench.start();
+    let began = Instant::now();
+    bench
+        .until_true("it is handled", |bench| bench.calls.started("new") == 1)
+        .await;
+    assert!(
+        began.elapsed() <= Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn follow_ons_do_not_wait_behind_timers_of_their_topic() {
+    let bench = many_due_soon(MANY);
+    let worker = bench.start();
+    set(&bench, MANY).await;
+    bench.publisher.set_latency(Duration::from_secs(1));
+    bench.until("echoes", 1_000).await;
+
+    bench.produce("a", &["new"]);
+    sleep(Duration::from_secs(2)).await;
+    assert!(bench.texts("echoes").iter().any(|text| text == "new"));
+    assert_ne!(bench.store.timers().len(), 0, "timers are still firing");
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_cannot_be_written_holds_back_its_own_timers_and_no_others() {
+    const BLOCKED: usize = MANY;
+    let bench = Bench::new(4);
+    bench
+        .publisher
+        .refuse_topic("echoes", PublishErrorKind::UnknownTopic);
+    for n in 0..BLOCKED {
+        bench.produce(&format!("k-{n}"), &["nameless"]);
+    }
+    bench.produce("a", &["remind 10"]);
+    let worker = bench.start();
+    set(&bench, BLOCKED + 1).await;
+    let began = Instant::now();
+    bench.until("notes", BLOCKED + 2).await;
+    assert!(
+        began.elapsed() <= Duration::from_secs(11),
+        "{:?}",
+        began.elapsed()
+    );
+
+    bench.publisher.accept_topic("echoes");
+    bench.until("echoes", BLOCKED).await;
+    set(&bench, 0).await;
+    worker.stop().await.expect("left in good order");
+    let echoes = bench.log.records("echoes");
+    let (all, distinct) = (echoes.len(), ids(&echoes).len());
+    // The reminder that came back as a note is echoed as well.
+    assert_eq!((all, distinct), (BLOCKED + 1, BLOCKED + 1));
+}
+
+/// Notes, each of its own key, that set a timer for ten seconds later.
+fn many_due_soon(count: usize) -> Bench {
+    let bench = Bench::new(1);
+    for n in 0..count {
+        bench.produce(&format!("k-{n}"), &["nameless"]);
+    }
+    bench
 }
 
 fn ids(records: &[Record]) -> HashSet<String> {

@@ -145,7 +145,7 @@ impl Tables {
             .timers
             .values()
             .filter(|row| row.claimable_at() <= now)
-            .map(|row| (row.timer.due_at, row.timer.row.sequence, row.timer.row.id))
+            .map(|row| (row.claimable_at(), row.timer.row.sequence, row.timer.row.id))
             .collect();
         due.sort();
         due.truncate(limit);

@@ -43,6 +43,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         self.drop_abandoned();
         let batch = self.next_batch();
         if batch.is_empty() {
+            // What could not be committed has left with its partition.
+            self.commit_retry = None;
             return;
         }
         let commit = commit(
@@ -52,13 +54,6 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             self.status.clone(),
         );
         self.committing = Some(commit.boxed());
-    }
-
-    pub(crate) fn commit_again(&mut self) {
-        // The wait is over; `advance` starts the commit, and its outcome says whether there is another wait.
-        if let Some((_, again)) = &mut self.commit_retry {
-            *again = Instant::now();
-        }
     }
 
     fn next_batch(&mut self) -> Vec<Handled> {

@@ -229,7 +229,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Turn::Taken(taken) => self.taken(taken),
             Turn::Ended(journey) => self.ended(journey),
             Turn::Committed(committed) => self.committed(committed),
-            Turn::CommitAgain => self.commit_again(),
+            // `advance` starts the commit.
+            Turn::CommitAgain => {}
             Turn::ParkedDue => self.load_due(),
             Turn::Loaded(loaded) => self.loaded(loaded),
             Turn::Probe => self.brake.half_open(),

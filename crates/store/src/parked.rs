@@ -16,16 +16,20 @@ use crate::text::{BySize, OfPartitions, tuples};
 mod row;
 use row::{COLUMNS, COUNT, HEAD_COLUMNS, bind_row, parked_head, parked_row};
 
-static TAKE_OUT: LazyLock<BySize> = LazyLock::new(|| {
-    BySize::new(|rows| {
-        let positions = tuples(rows, 3, 0, |_, first| {
-            format!("(${first}, ${}, ${})", first + 1, first + 2)
-        });
-        format!(
-            "delete from parked where (source_topic, source_partition, source_offset) in (values {positions})"
-        )
-    })
-});
+/// A message that is held has come to its end already: an earlier try of the same commit took effect.
+static CLAIM: LazyLock<BySize> =
+    LazyLock::new(|| BySize::new(|rows| take_out_text(rows, " and held = 0")));
+
+static RELEASE: LazyLock<BySize> = LazyLock::new(|| BySize::new(|rows| take_out_text(rows, "")));
+
+fn take_out_text(rows: usize, condition: &str) -> String {
+    let positions = tuples(rows, 3, 0, |_, first| {
+        format!("(${first}, ${}, ${})", first + 1, first + 2)
+    });
+    format!(
+        "delete from parked where (source_topic, source_partition, source_offset) in (values {positions}){condition}"
+    )
+}
 
 /// Rows of one statement: a row has so many columns that more of them would cost SQLite more (see [`BySize`]).
 const INSERTED: usize = 16;
@@ -111,7 +115,7 @@ pub(crate) async fn claim(
         .filter(|message| message.claim == Claim::Parked)
         .map(|message| &message.position)
         .collect();
-    let taken = take_out(connection, &claiming).await?;
+    let taken = take_out(connection, &CLAIM, &claiming).await?;
     Ok(taken == claiming.len() as u64)
 }
 
@@ -124,7 +128,7 @@ pub(crate) async fn release(
         .iter()
         .filter_map(|message| message.releases.as_ref())
         .collect();
-    take_out(connection, &released).await.map(drop)
+    take_out(connection, &RELEASE, &released).await.map(drop)
 }
 
 /// Puts rows in, or in the place of those that are there.
@@ -142,9 +146,13 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-async fn take_out(connection: &mut AnyConnection, positions: &[&Position]) -> Result<u64, Failed> {
+async fn take_out(
+    connection: &mut AnyConnection,
+    texts: &'static BySize,
+    positions: &[&Position],
+) -> Result<u64, Failed> {
     let mut taken = 0;
-    for (text, chunk) in TAKE_OUT.split(positions) {
+    for (text, chunk) in texts.split(positions) {
         let query = chunk.iter().fold(sqlx::query(text), |query, position| {
             bind_partition(query, &position.partition).bind(position.offset.0)
         });

@@ -36,7 +36,7 @@ pub enum Claim {
     Inbox,
     /// As `Inbox`, and it may come again by a redrive: its inbox row is kept for longer.
     Redrivable,
-    /// It was parked: its row is there, and is taken out, or replaced by [`Finished::parked`].
+    /// It was parked: its row is there, waiting and not held, and is taken out, or replaced by [`Finished::parked`].
     Parked,
 }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use longshore_event::{Identity, Position, TopicPartition};
 use longshore_worker::{
-    Claim, Commit, Due, Fence, Finished, OutboxRow, ParkedHead, ParkedRow, StoreError, Timer,
-    TimerChange, TimerName,
+    Claim, Commit, Due, Fence, Finished, OutboxRow, ParkedHead, ParkedRow, ParkedState, StoreError,
+    Timer, TimerChange, TimerName,
 };
 use uuid::Uuid;
 
@@ -80,7 +80,11 @@ impl Tables {
                 Claim::Inbox | Claim::Redrivable => {
                     !self.inbox.contains_key(&message.identity) && claimed.insert(&message.identity)
                 }
-                Claim::Parked => self.parked.contains_key(&message.position),
+                // One that is held has come to its end already.
+                Claim::Parked => {
+                    let row = self.parked.get(&message.position);
+                    row.is_some_and(|row| row.state == ParkedState::Waiting)
+                }
             };
             if !holds {
                 return Err(StoreError::Duplicate);

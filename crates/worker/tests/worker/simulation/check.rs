@@ -40,6 +40,8 @@ struct Check {
     scattered: HashSet<String>,
     owners: HashMap<TopicPartition, Life>,
     running: HashMap<(Life, Lane), Position>,
+    /// Messages that were redriven, by where they failed.
+    mended: HashSet<Position>,
     in_inbox: HashSet<String>,
     ended: HashSet<String>,
     parked: HashMap<String, u32>,
@@ -91,10 +93,10 @@ impl Check {
             What::TookOver(partition) => drop(self.owners.insert(partition.clone(), life)),
             What::Offset(partition, next) => self.offset(partition, *next),
             What::LetGo(partition) => {
-                let left = self
-                    .running
-                    .iter()
-                    .find(|((of, _), running)| *of == life && running.partition == *partition);
+                let left = self.running.iter().find(|((of, _), running)| {
+                    // A redriven message belongs to the redrive topic, wherever it failed.
+                    *of == life && running.partition == *partition && !self.mended.contains(running)
+                });
                 if let Some((_, running)) = left {
                     self.problems.push(format!(
                         "{running} is still being handled where its partition was let go"
@@ -163,6 +165,9 @@ impl Check {
                 .push(format!("{position} is handled while {other} of its key is"));
         }
         // A redriven message stands where it failed, and what a former owner still does takes no effect.
+        if text.starts_with("mended") {
+            self.mended.insert(position.clone());
+        }
         if text.starts_with("mended") || self.owners.get(&position.partition) != Some(&life) {
             return;
         }

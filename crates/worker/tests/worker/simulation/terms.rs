@@ -10,11 +10,6 @@ use crate::bench::GROUP;
 /// Runs of the handler before a message is dead; more than any kind of note needs that is to succeed.
 pub(super) const ATTEMPTS: u32 = 5;
 
-/// Whether histories have the terms under which a worker can come to a standstill: a brake whose probe never succeeds
-/// (seed 11), held keys that fill [`Park::max_keys`] (seed 23), and a drained message that dies in its commit while keys
-/// are held (seed 26).
-const OPEN_QUESTIONS: bool = false;
-
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) partitions: i32,
@@ -31,7 +26,7 @@ pub(super) struct Terms {
 
 impl Terms {
     pub(super) fn draw(random: &mut fastrand::Rng) -> Self {
-        let strict = random.usize(..5) == 0 && OPEN_QUESTIONS;
+        let strict = random.usize(..5) == 0;
         let mut settings = Settings {
             clock: Clock::from_tokio(Timestamp::UNIX_EPOCH),
             concurrency: [1, 2, 64][random.usize(..3)],
@@ -64,8 +59,9 @@ impl Terms {
             offset_interval: Duration::from_millis(random.u64(10..500)),
             ..Settings::new(GROUP)
         };
-        if !OPEN_QUESTIONS {
-            settings.brake.share = 1.0;
+        if strict {
+            // Held keys count, and only a redrive frees them, which must not wait for room.
+            settings.park.max_keys = 50_000;
         }
         Self {
             partitions: random.i32(1..4),

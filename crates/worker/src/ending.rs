@@ -112,6 +112,14 @@ impl<H: Handler> Guide<H> {
         }
     }
 
+    /// Nothing is handled: the key of a dead message goes on without it.
+    pub(crate) fn discard(&self, message: Message<H::Payload>) -> Handled {
+        let trail = self.trail(message, End::Done, None);
+        let mut effects = self.effects(&trail);
+        effects.releases = self.holds_keys().then(|| trail.record.position());
+        Handled { effects, trail }
+    }
+
     /// The message waits in the store until `due_at`, because of `failure`.
     pub(crate) fn park(
         &self,

@@ -103,7 +103,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         }
     }
 
-    /// A message comes in: skipped if it took effect before, parked if its key is, otherwise in its lane.
+    /// A message comes in: skipped if it took effect before, parked if its key is, otherwise in its lane. A discard
+    /// has no handler to wait for, and must not wait behind what it frees.
     fn admit(&mut self, message: Message<H::Payload>, seen: bool) {
         if seen {
             self.assignments.finish(message.place);
@@ -113,6 +114,10 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         if !self.assignments.may_start(message.place) {
             self.assignments.abandon(message.place);
             return self.release(1);
+        }
+        if message.arrival.is_discard() {
+            let handled = self.guide.discard(message);
+            return self.ready(handled);
         }
         let key = message.lane(self.guide.scope);
         if self.parking.holds(&key) && !self.frees(&message, &key) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::SignedDuration;
-use longshore_event::{Envelope, ErrorKind, RedriveAction};
+use longshore_event::{Envelope, ErrorKind};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
@@ -14,7 +14,7 @@ use crate::backoff::Backoff;
 use crate::ending::{Handled, Sequence};
 use crate::handler::Decisions;
 use crate::lanes::{LaneId, LaneScope};
-use crate::message::{Arrival, Content, Message, Runs};
+use crate::message::{Content, Message, Runs};
 use crate::metrics::TopicMetrics;
 use crate::report::{self, Failing};
 use crate::{Context, Failure, Handler, Settings};
@@ -56,7 +56,6 @@ impl<H: Handler> Guide<H> {
         metrics: TopicMetrics,
     ) -> Journey<H::Payload> {
         let outcome = match &message.content {
-            _ if message.arrival.is_discarded() => Ok(Decisions::default()),
             Content::Event(envelope) => {
                 let started = Instant::now();
                 let outcome = self.run(envelope, &mut message.runs, lane, &metrics).await;
@@ -147,16 +146,6 @@ impl<H: Handler> Guide<H> {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => Err(Failure::transient(Panicked(panic_message(&*panic)))),
             Err(_) => Err(Failure::transient(TimedOut(self.settings.handler_timeout))),
-        }
-    }
-}
-
-impl Arrival {
-    /// Whether nothing is to be handled: it is redriven only to free its key.
-    fn is_discarded(&self) -> bool {
-        match self {
-            Self::Redriven(redriven) => redriven.redrive.action == RedriveAction::Discard,
-            Self::Log | Self::Parked(_) => false,
         }
     }
 }

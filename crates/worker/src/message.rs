@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use longshore_event::{
-    Envelope, Identity, Limits, Payload, Position, Record, Redrive, Undecodable,
+    Envelope, Identity, Limits, Payload, Position, Record, Redrive, RedriveAction, Undecodable,
 };
 
 use crate::ParkedRow;
@@ -134,7 +134,7 @@ impl<P: Payload> Message<P> {
         record.partition = redrive.origin.partition.clone();
         record.offset = redrive.origin.offset;
         let content = Content::decode(record, limits);
-        let identity = epoch(content.identity(), redrive.count);
+        let identity = epoch(content.identity(), &redrive, &position);
         let redriven = Redriven {
             position,
             identity,
@@ -209,6 +209,14 @@ impl Arrival {
         !matches!(self, Self::Parked(_))
     }
 
+    /// Whether nothing is to be handled: it comes only to free the key of a dead message.
+    pub(crate) fn is_discard(&self) -> bool {
+        match self {
+            Self::Redriven(redriven) => redriven.redrive.action == RedriveAction::Discard,
+            Self::Log | Self::Parked(_) => false,
+        }
+    }
+
     /// How often it was redriven.
     pub(crate) fn redrive(&self) -> u32 {
         match self {
@@ -219,10 +227,15 @@ impl Arrival {
     }
 }
 
-/// The identity of a redriven message: each redrive passes the inbox once, and only once.
-fn epoch(identity: &Identity, count: u32) -> Identity {
+/// The identity of a redriven message: each redrive passes the inbox once, and only once. A discard passes it always: it
+/// has no effect but to free its key, and a redrive of the same count may have been skipped as a copy of another.
+fn epoch(identity: &Identity, redrive: &Redrive, position: &Position) -> Identity {
+    let id = match redrive.action {
+        RedriveAction::Handle => format!("{}~redrive-{}", identity.id, redrive.count),
+        RedriveAction::Discard => format!("{}~discard-{position}", identity.id),
+    };
     Identity {
         source: identity.source.clone(),
-        id: format!("{}~redrive-{count}", identity.id).into(),
+        id: id.into(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use longshore_event::{
     DeadLetter, ErrorKind, Event, Identity, NextOffset, Offset, Position, Record, Redrive,
-    TopicPartition, attribute, redrive_topic,
+    RedriveAction, TopicPartition, attribute, redrive_topic,
 };
 use longshore_testkit::history::{History, Stage};
 use longshore_testkit::memory::{MemoryLog, Note};
@@ -126,7 +126,10 @@ impl Check {
                 .get_str(attribute::ID)
                 .filter(|_| text.is_some());
             let original = stated.map_or_else(|| redrive.origin.to_string(), str::to_owned);
-            id = format!("{original}~redrive-{}", redrive.count);
+            id = match redrive.action {
+                RedriveAction::Handle => format!("{original}~redrive-{}", redrive.count),
+                RedriveAction::Discard => format!("{original}~discard-{}", record.position()),
+            };
             lane = redrive.origin.partition;
         }
         let elsewhere = self

@@ -8,7 +8,7 @@ use longshore_event::{
     DeadLetter, Event, OutgoingRecord, Position, Redrive, RedriveAction, redrive_topic,
 };
 use longshore_testkit::memory::{MemoryGroup, MemoryLog, MemoryPublisher, MemoryStore, Note};
-use longshore_worker::PublishErrorKind;
+use longshore_worker::{ParkedState, PublishErrorKind};
 use tokio::time::sleep;
 
 use super::actor::KINDS;
@@ -36,6 +36,7 @@ pub(super) struct World {
     produced: usize,
     outgoing: Vec<OutgoingRecord>,
     redriven: Vec<Position>,
+    discarded: Vec<Position>,
     random: fastrand::Rng,
 }
 
@@ -66,6 +67,7 @@ impl World {
             produced: 0,
             outgoing: Vec::new(),
             redriven: Vec::new(),
+            discarded: Vec::new(),
             terms,
             log,
             store,
@@ -261,6 +263,29 @@ impl World {
         }
     }
 
+    /// Discards what still holds its key after its redrive: one that was a copy of another, which was skipped.
+    fn discard(&mut self) {
+        for row in self.store.parked_rows() {
+            let origin = row.record.position();
+            if row.state != ParkedState::Held || self.discarded.contains(&origin) {
+                continue;
+            }
+            self.discarded.push(origin.clone());
+            let redrive = Redrive {
+                count: 1,
+                action: RedriveAction::Discard,
+                run: "run".into(),
+                of: None,
+                origin,
+            };
+            let mut record = redrive.record(GROUP, &row.record);
+            let note = Note::new("k-0", &format!("mended {}", redrive.origin));
+            record.value = Some(serde_json::to_vec(&note).expect("a note serialises").into());
+            let appended = self.log.append(record).expect("the topic exists");
+            self.journal.write(None, What::Produced(appended));
+        }
+    }
+
     /// Sends dead letters back that were not before, at most `most`: mended or to be discarded, some of them twice.
     fn redrive(&mut self, most: usize) {
         let mut left = most;
@@ -331,6 +356,9 @@ impl World {
             self.cluster.assign_free(&mut self.random);
             if self.terms.is_strict() {
                 self.redrive(usize::MAX);
+            }
+            if pause >= Duration::from_secs(2) {
+                self.discard();
             }
             let Some(left) = self.left() else {
                 return Ok(());

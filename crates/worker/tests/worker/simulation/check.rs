@@ -42,6 +42,8 @@ struct Check {
     running: HashMap<(Life, Lane), Position>,
     /// Messages that were redriven, by where they failed.
     mended: HashSet<Position>,
+    /// Messages whose partition was lost while they were being handled.
+    abandoned: HashSet<Position>,
     in_inbox: HashSet<String>,
     ended: HashSet<String>,
     parked: HashMap<String, u32>,
@@ -95,13 +97,22 @@ impl Check {
             What::LetGo(partition) => {
                 let left = self.running.iter().find(|((of, _), running)| {
                     // A redriven message belongs to the redrive topic, wherever it failed.
-                    *of == life && running.partition == *partition && !self.mended.contains(running)
+                    *of == life
+                        && running.partition == *partition
+                        && !self.mended.contains(running)
+                        && !self.abandoned.contains(running)
                 });
                 if let Some((_, running)) = left {
                     self.problems.push(format!(
                         "{running} is still being handled where its partition was let go"
                     ));
                 }
+            }
+            What::Lost(partition) => {
+                let running = self.running.iter();
+                let lost =
+                    running.filter(|((of, _), at)| *of == life && at.partition == *partition);
+                self.abandoned.extend(lost.map(|(_, at)| at.clone()));
             }
             What::Note(_) => {}
         }

@@ -107,8 +107,10 @@ impl Cluster {
     pub(super) fn lose(&mut self, index: usize) {
         let lost = self.disown(index);
         let one = &self.instances[index];
-        self.journal
-            .note(Some(one.line.life), format!("loses {}", list(&lost)));
+        for partition in &lost {
+            self.journal
+                .write(Some(one.line.life), What::Lost(partition.clone()));
+        }
         one.control.lose(&lost);
     }
 

@@ -44,6 +44,8 @@ pub(super) enum What {
     Offset(TopicPartition, NextOffset),
     /// An instance let a partition go, before the time for it was over.
     LetGo(TopicPartition),
+    /// An instance is told that a partition has moved already: its handlers run on, and to no effect.
+    Lost(TopicPartition),
     /// Whatever else a reader wants to know: faults, moves, lives.
     Note(String),
 }
@@ -164,6 +166,7 @@ impl fmt::Display for Happening {
             }
             What::TookOver(partition) => write!(f, "takes {partition} over"),
             What::Offset(partition, next) => write!(f, "offset of {partition} is {}", next.0),
+            What::Lost(partition) => write!(f, "loses {partition}"),
             What::LetGo(partition) => write!(f, "lets {partition} go"),
             What::Note(text) => write!(f, "{text}"),
         }

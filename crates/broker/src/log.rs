@@ -5,25 +5,31 @@
 
 mod batch;
 mod index;
+mod marker;
 mod partition;
 mod producers;
 mod read;
 mod recovery;
 mod segment;
 mod timestamps;
+mod transactions;
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use batch::BatchHeader;
-pub(crate) use batch::{BatchError, IncomingBatch, LEADER_EPOCH};
+#[cfg(test)]
+pub(crate) use batch::tests::BatchOf;
+pub(crate) use batch::{BatchError, BatchHeader, IncomingBatch, LEADER_EPOCH};
+pub(crate) use marker::{Marker, Outcome};
 pub(crate) use partition::{Partition, Waker};
 pub(crate) use producers::SequenceError;
 use producers::{Producers, Sequence};
-pub(crate) use read::Span;
+pub(crate) use read::{Span, end_of};
 use segment::Segment;
 pub(crate) use timestamps::TimestampAt;
+pub(crate) use transactions::Aborted;
+use transactions::Transactions;
 
 /// How a batch is to be appended.
 #[derive(Debug, Clone, Copy)]
@@ -45,20 +51,22 @@ pub(crate) struct Appended {
 pub(crate) enum AppendError {
     #[error(transparent)]
     Sequence(#[from] SequenceError),
+    #[error("the producer is in a transaction here, and the batch is not part of it")]
+    InTransaction,
     #[error("the topic was deleted")]
     Deleted,
     #[error("the log cannot be written")]
     Storage(#[source] io::Error),
 }
 
-/// The log of one partition. The high watermark is its end, as there is no replica to wait for; so is
-/// the last stable offset, as there are no transactions yet.
+/// The log of one partition. The high watermark is its end, as there is no replica to wait for.
 #[derive(Debug)]
 pub(crate) struct PartitionLog {
     directory: PathBuf,
     segments: Vec<Segment>,
     next_offset: i64,
     producers: Producers,
+    transactions: Transactions,
     deleted: bool,
 }
 
@@ -75,6 +83,7 @@ impl PartitionLog {
             segments: recovered.segments,
             next_offset: recovered.next_offset,
             producers: recovered.producers,
+            transactions: recovered.transactions,
             deleted: false,
         })
     }
@@ -95,6 +104,43 @@ impl PartitionLog {
         if let Sequence::Repeated { base_offset } = self.producers.check(&batch.header)? {
             return Ok(Appended { base_offset });
         }
+        if !batch.header.is_transactional() && self.transactions.is_open(batch.header.producer_id) {
+            return Err(AppendError::InTransaction);
+        }
+        let header = self.write(batch, how)?;
+        self.producers.record(&header);
+        self.transactions.note_data(&header);
+        Ok(Appended {
+            base_offset: header.base_offset,
+        })
+    }
+
+    /// Ends the open transaction of the producer of `marker`; returns whether there was one.
+    ///
+    /// A transaction without records here needs no marker, and one that has its marker no second one: so
+    /// this may be done again when it is not known whether it was done.
+    ///
+    /// # Errors
+    ///
+    /// The marker is not in the log.
+    pub(crate) fn end_transaction(
+        &mut self,
+        marker: &Marker,
+        how: &Append,
+    ) -> Result<bool, AppendError> {
+        if self.deleted {
+            return Err(AppendError::Deleted);
+        }
+        if !self.transactions.is_open(marker.producer_id) {
+            return Ok(false);
+        }
+        let header = self.write(&marker.batch(), how)?;
+        self.transactions.note_marker(&header, marker.outcome);
+        Ok(true)
+    }
+
+    /// Writes `batch` at the end of the log and returns its header as it is there.
+    fn write(&mut self, batch: &IncomingBatch, how: &Append) -> Result<BatchHeader, AppendError> {
         let base_offset = self.next_offset;
         let stamped = batch.stamped(base_offset, how.append_time);
         let header = BatchHeader {
@@ -109,9 +155,8 @@ impl PartitionLog {
             .append(&stamped, batch)
             .map_err(AppendError::Storage)?;
         segment.admit(&header);
-        self.producers.record(&header);
         self.next_offset = header.next_offset();
-        Ok(Appended { base_offset })
+        Ok(header)
     }
 
     /// The first offset that can be read.
@@ -124,9 +169,23 @@ impl PartitionLog {
         self.next_offset
     }
 
-    /// The end for readers that see committed transactions only.
+    /// The end for readers that see committed transactions only: where the first open one begins.
     pub(crate) fn last_stable_offset(&self) -> i64 {
-        self.next_offset
+        match self.transactions.first_open() {
+            Some(first) => first.max(self.start_offset()),
+            None => self.next_offset,
+        }
+    }
+
+    /// The aborted transactions that a reader of committed records has to know of to read from `from` on
+    /// and below `until`.
+    pub(crate) fn aborted(&self, from: i64, until: i64) -> Vec<Aborted> {
+        self.transactions.aborted(from, until)
+    }
+
+    /// The producers that have an open transaction here.
+    pub(crate) fn open_transactions(&self) -> Vec<i64> {
+        self.transactions.open_producers().collect()
     }
 
     /// Where to read from for `offset`; `None` at the end of the log and outside it.

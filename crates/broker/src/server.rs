@@ -23,6 +23,7 @@ pub(crate) async fn run(listener: TcpListener, node: Arc<Node>, stop: oneshot::R
     tokio::select! {
         () = accept(&listener, &node, &mut connections) => {}
         () = node.coordinator.run_timers() => {}
+        () = node.transactions.run_timers(node.participants()) => {}
         _ = stop => {}
     }
     drop(listener);

@@ -6,7 +6,8 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::config::{self, TopicConfigs};
-use crate::log::Partition;
+use crate::log::{Append, Partition};
+use crate::node::now_ms;
 
 /// One version of a topic; a change makes a new one that shares the partitions.
 #[derive(Debug, Clone)]
@@ -36,6 +37,14 @@ impl Topic {
             log_append_time: config::uses_log_append_time(&configs),
             configs,
             partitions,
+        }
+    }
+
+    /// How batches are appended to its partitions.
+    pub(crate) fn append(&self) -> Append {
+        Append {
+            segment_bytes: self.segment_bytes,
+            append_time: self.log_append_time.then(now_ms),
         }
     }
 

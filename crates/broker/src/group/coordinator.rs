@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use kafka_protocol::error::ResponseError;
 use tokio::sync::{Notify, oneshot};
 
-use super::journal::{Entry, Journal};
+use super::entry::Entry;
 use super::machine::{Action, Answer, CallId, Caller, Join, Leaver, Sync};
 use super::offsets::Offsets;
 use super::slot::{self, Slot};
+use crate::journal::Journal;
 use crate::sync::lock;
 
 /// All consumer groups.
@@ -29,7 +30,7 @@ pub(crate) struct Coordinator {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) groups: BTreeMap<String, Slot>,
-    journal: Journal,
+    journal: Journal<Entry>,
     callers: HashMap<CallId, oneshot::Sender<Answer>>,
     next_call: CallId,
     sleeps_until: Option<Instant>,
@@ -155,7 +156,7 @@ impl Coordinator {
         };
         inner.write(&entry)?;
         if let Entry::Committed { offsets, .. } = entry {
-            self.slot(&mut inner, group_id).offsets.merge(offsets);
+            self.slot(&mut inner, group_id).commit(offsets);
         }
         inner.rewrite_journal_if_due();
         Ok(())
@@ -195,7 +196,7 @@ impl Coordinator {
         let partitions_by_group: Vec<(String, Vec<i32>)> = inner
             .groups
             .iter()
-            .map(|(id, slot)| (id.clone(), slot.offsets.partitions_of(topic)))
+            .map(|(id, slot)| (id.clone(), slot.partitions_of(topic)))
             .filter(|(_, partitions)| !partitions.is_empty())
             .collect();
         for (group_id, partitions) in partitions_by_group {
@@ -282,7 +283,7 @@ impl Coordinator {
         }
     }
 
-    fn slot<'a>(&self, inner: &'a mut Inner, group_id: &str) -> &'a mut Slot {
+    pub(super) fn slot<'a>(&self, inner: &'a mut Inner, group_id: &str) -> &'a mut Slot {
         inner
             .groups
             .entry(group_id.to_owned())
@@ -339,13 +340,13 @@ impl Inner {
         })?;
         if let Some(slot) = self.groups.get_mut(group_id) {
             for partition in partitions {
-                slot.offsets.remove(topic, *partition);
+                slot.forget(topic, *partition);
             }
         }
         Ok(())
     }
 
-    fn write(&mut self, entry: &Entry) -> Result<(), ResponseError> {
+    pub(super) fn write(&mut self, entry: &Entry) -> Result<(), ResponseError> {
         self.journal.append(entry).map_err(|error| {
             tracing::error!(%error, "cannot write the journal of groups");
             // Retriable for every client, as a disk may get space again.
@@ -353,7 +354,7 @@ impl Inner {
         })
     }
 
-    fn rewrite_journal_if_due(&mut self) {
+    pub(super) fn rewrite_journal_if_due(&mut self) {
         if self.journal.is_due_for_rewrite() {
             self.rewrite_journal();
         }
@@ -370,6 +371,8 @@ async fn answered(answer: oneshot::Receiver<Answer>) -> Answer {
         .await
         .unwrap_or(Answer::Failed(ResponseError::CoordinatorNotAvailable))
 }
+
+mod transactions;
 
 #[cfg(test)]
 mod tests;

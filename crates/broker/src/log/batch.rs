@@ -140,6 +140,49 @@ impl BatchHeader {
         self.attributes & LOG_APPEND_TIME != 0
     }
 
+    fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut header = [0; HEADER_BYTES];
+        let length = (self.size - LENGTH_COUNTS_FROM) as i32;
+        put(&mut header, 0, self.base_offset.to_be_bytes());
+        put(&mut header, LENGTH_AT, length.to_be_bytes());
+        put(&mut header, LEADER_EPOCH_AT, LEADER_EPOCH.to_be_bytes());
+        put(&mut header, MAGIC_AT, 2_i8.to_be_bytes());
+        put(&mut header, CRC_AT, self.crc.to_be_bytes());
+        put(&mut header, ATTRIBUTES_AT, self.attributes.to_be_bytes());
+        put(
+            &mut header,
+            LAST_OFFSET_DELTA_AT,
+            self.last_offset_delta.to_be_bytes(),
+        );
+        put(
+            &mut header,
+            BASE_TIMESTAMP_AT,
+            self.base_timestamp.to_be_bytes(),
+        );
+        put(
+            &mut header,
+            MAX_TIMESTAMP_AT,
+            self.max_timestamp.to_be_bytes(),
+        );
+        put(&mut header, PRODUCER_ID_AT, self.producer_id.to_be_bytes());
+        put(
+            &mut header,
+            PRODUCER_EPOCH_AT,
+            self.producer_epoch.to_be_bytes(),
+        );
+        put(
+            &mut header,
+            BASE_SEQUENCE_AT,
+            self.base_sequence.to_be_bytes(),
+        );
+        put(
+            &mut header,
+            RECORD_COUNT_AT,
+            self.record_count.to_be_bytes(),
+        );
+        header
+    }
+
     fn check_count(&self) -> Result<(), BatchError> {
         let consistent = self.record_count > 0 && self.last_offset_delta == self.record_count - 1;
         if consistent {
@@ -175,6 +218,35 @@ impl IncomingBatch {
             return Err(BatchError::Control);
         }
         Ok(Self { header, bytes })
+    }
+
+    /// A control batch of one record, which only the broker writes. `timestamp`: milliseconds since 1970.
+    pub(super) fn control(
+        producer_id: i64,
+        producer_epoch: i16,
+        timestamp: i64,
+        record: &[u8],
+    ) -> Self {
+        let parsed = BatchHeader {
+            base_offset: 0,
+            size: HEADER_BYTES + record.len(),
+            crc: 0,
+            attributes: TRANSACTIONAL | CONTROL,
+            last_offset_delta: 0,
+            base_timestamp: timestamp,
+            max_timestamp: timestamp,
+            producer_id,
+            producer_epoch,
+            base_sequence: -1,
+            record_count: 1,
+        };
+        let mut header = parsed.encode();
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&header[ATTRIBUTES_AT..]), record);
+        put(&mut header, CRC_AT, crc.to_be_bytes());
+        Self {
+            header: BatchHeader { crc, ..parsed },
+            bytes: [&header[..], record].concat().into(),
+        }
     }
 
     /// The header as it goes into the log at `base_offset`; `append_time` (milliseconds since 1970)
@@ -220,6 +292,7 @@ pub(crate) mod tests {
         pub(crate) count: i32,
         pub(crate) timestamp: i64,
         pub(crate) producer: (i64, i16, i32),
+        pub(crate) transactional: bool,
         pub(crate) body: Vec<u8>,
     }
 
@@ -229,6 +302,7 @@ pub(crate) mod tests {
                 count: 1,
                 timestamp: 1_000,
                 producer: (-1, -1, -1),
+                transactional: false,
                 body: vec![7; 40],
             }
         }
@@ -240,6 +314,9 @@ pub(crate) mod tests {
             let length = (HEADER_BYTES + self.body.len() - LENGTH_COUNTS_FROM) as i32;
             put(&mut header, LENGTH_AT, length.to_be_bytes());
             put(&mut header, MAGIC_AT, 2_i8.to_be_bytes());
+            if self.transactional {
+                put(&mut header, ATTRIBUTES_AT, TRANSACTIONAL.to_be_bytes());
+            }
             put(
                 &mut header,
                 LAST_OFFSET_DELTA_AT,

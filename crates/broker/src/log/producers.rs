@@ -93,6 +93,7 @@ impl Producers {
 
     /// Remembers that the batch with `header` is in the log at its base offset.
     pub(crate) fn record(&mut self, header: &BatchHeader) {
+        // A marker has no sequence number.
         if header.producer_id < 0 || header.is_control() {
             return;
         }

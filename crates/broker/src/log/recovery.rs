@@ -4,8 +4,10 @@ use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 use super::batch::{BatchError, BatchHeader, HEADER_BYTES};
+use super::marker;
 use super::producers::Producers;
 use super::segment::{self, Segment};
+use super::transactions::Transactions;
 
 /// Reads ahead this many bytes, so that small batches do not cost a system call each.
 const READ_AHEAD_BYTES: usize = 1024 * 1024;
@@ -20,6 +22,7 @@ pub(crate) struct Recovered {
     pub(crate) segments: Vec<Segment>,
     pub(crate) next_offset: i64,
     pub(crate) producers: Producers,
+    pub(crate) transactions: Transactions,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,7 @@ pub(crate) fn recover(directory: &Path) -> io::Result<Recovered> {
         segments: Vec::new(),
         next_offset: 0,
         producers: Producers::default(),
+        transactions: Transactions::default(),
     };
     let mut cut = false;
     for (base_offset, path) in segment::list(directory)? {
@@ -74,6 +78,10 @@ fn read_segment(segment: &mut Segment, recovered: &mut Recovered) -> io::Result<
             Ok(header) => {
                 segment.admit(&header);
                 recovered.producers.record(&header);
+                recovered.transactions.note_data(&header);
+                if let Some(outcome) = marker::outcome_of(&header, &batch) {
+                    recovered.transactions.note_marker(&header, outcome);
+                }
                 recovered.next_offset = header.next_offset();
             }
             Err(unsound) => {

@@ -97,7 +97,7 @@ fn next_record(records: &mut &[u8]) -> Option<RecordStart> {
 }
 
 /// A zigzag variable-length integer, as Protocol Buffers have them.
-fn varint(bytes: &mut &[u8]) -> Option<i64> {
+pub(super) fn varint(bytes: &mut &[u8]) -> Option<i64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;

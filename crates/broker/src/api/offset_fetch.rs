@@ -53,24 +53,23 @@ pub(crate) fn handle(node: &Node, call: &Call, request: OffsetFetchRequest) -> O
 }
 
 fn find(node: &Node, group_id: &str, asked: Asked, stable: bool) -> Found {
-    node.coordinator
-        .offsets_and_pending(group_id, |offsets, pending| {
-            let asked = asked.unwrap_or_else(|| all(offsets));
-            let topics = asked.into_iter().map(|(topic, partitions)| {
-                let found = partitions.into_iter().map(|partition| {
-                    // An open transaction may change it, so the reader has to ask again (KIP-447).
-                    let found = if stable && pending.concerns(&topic, partition) {
-                        Err(ResponseError::UnstableOffsetCommit)
-                    } else {
-                        Ok(offsets.get(&topic, partition).cloned())
-                    };
-                    (partition, found)
-                });
-                let found = found.collect();
-                (topic, found)
+    node.coordinator.offsets(group_id, |offsets, pending| {
+        let asked = asked.unwrap_or_else(|| all(offsets));
+        let topics = asked.into_iter().map(|(topic, partitions)| {
+            let found = partitions.into_iter().map(|partition| {
+                // An open transaction may change it, so the reader has to ask again (KIP-447).
+                let found = if stable && pending.concerns(&topic, partition) {
+                    Err(ResponseError::UnstableOffsetCommit)
+                } else {
+                    Ok(offsets.get(&topic, partition).cloned())
+                };
+                (partition, found)
             });
-            topics.collect()
-        })
+            let found = found.collect();
+            (topic, found)
+        });
+        topics.collect()
+    })
 }
 
 /// The partitions that have a committed offset.

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use super::entry::Entry;
 use super::machine::{Action, Answer, CallId, Caller, Join, Leaver, Sync};
 use super::offsets::Offsets;
+use super::pending::PendingOffsets;
 use super::slot::{self, Slot};
 use crate::journal::Journal;
 use crate::sync::lock;
@@ -162,11 +163,15 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Gives `read` the committed offsets of a group; a group that is not there has none.
-    pub(crate) fn offsets<T>(&self, group_id: &str, read: impl FnOnce(&Offsets) -> T) -> T {
+    /// Gives `read` the offsets of a group, committed and pending; a group that is not there has none.
+    pub(crate) fn offsets<T>(
+        &self,
+        group_id: &str,
+        read: impl FnOnce(&Offsets, &PendingOffsets) -> T,
+    ) -> T {
         match self.inner().groups.get(group_id) {
-            Some(slot) => read(&slot.offsets),
-            None => read(&Offsets::default()),
+            Some(slot) => read(&slot.offsets, &slot.pending),
+            None => read(&Offsets::default(), &PendingOffsets::default()),
         }
     }
 

@@ -247,7 +247,9 @@ impl Transaction {
         match self.state {
             State::Empty => "Empty",
             State::Ongoing { .. } => "Ongoing",
-            State::Prepared { outcome, .. } if outcome == Committed => "PrepareCommit",
+            State::Prepared {
+                outcome: Committed, ..
+            } => "PrepareCommit",
             State::Prepared { .. } => "PrepareAbort",
             State::Complete { outcome: Committed } => "CompleteCommit",
             State::Complete { outcome: Aborted } => "CompleteAbort",

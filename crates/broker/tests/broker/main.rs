@@ -4,6 +4,7 @@
 //! - [`groups`]: who consumes what
 //! - [`offsets`]: where a consumer goes on
 //! - [`admin`]: topics, configurations, groups
+//! - [`transactions`]: all or nothing
 //! - [`lifecycle`]: starting, stopping, recovering
 //! - [`versions`]: every API in every version it is offered in
 //! - [`protocol`]: what no ordinary client does
@@ -17,7 +18,9 @@ mod lifecycle;
 mod offsets;
 mod protocol;
 mod records;
+mod transactions;
 mod versions;
 
+mod process;
 mod raw;
 mod support;

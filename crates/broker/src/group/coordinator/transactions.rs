@@ -7,7 +7,6 @@ use kafka_protocol::error::ResponseError;
 use super::super::entry::Entry;
 use super::super::machine::Caller;
 use super::super::offsets::Offsets;
-use super::super::pending::PendingOffsets;
 use super::super::slot::Slot;
 use super::Coordinator;
 use crate::log::Outcome;
@@ -88,17 +87,5 @@ impl Coordinator {
                 producers.map(move |(producer_id, _)| (id.clone(), producer_id))
             })
             .collect()
-    }
-
-    /// Gives `read` the committed offsets of a group, and those that are pending.
-    pub(crate) fn offsets_and_pending<T>(
-        &self,
-        group_id: &str,
-        read: impl FnOnce(&Offsets, &PendingOffsets) -> T,
-    ) -> T {
-        match self.inner().groups.get(group_id) {
-            Some(slot) => read(&slot.offsets, &slot.pending),
-            None => read(&Offsets::default(), &PendingOffsets::default()),
-        }
     }
 }

@@ -125,8 +125,9 @@ impl Opened {
     }
 
     fn committed(&self) -> Option<i64> {
-        let offset = |offsets: &Offsets| offsets.get("t", 0).map(|found| found.offset);
-        self.groups.offsets("g", offset)
+        self.groups.offsets("g", |offsets, _| {
+            offsets.get("t", 0).map(|found| found.offset)
+        })
     }
 
     /// Last stable offset, end, and number of aborted transactions of a partition.

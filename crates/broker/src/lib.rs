@@ -13,6 +13,7 @@
 //! producer-ids.json         below which producer ids are used up
 //! groups.journal            committed offsets and members, one line a change
 //! logs/TOPIC-ID/PARTITION/  record batches as they came, in segments named by their first offset
+//!                           and `log-start-offset`, once records were deleted by offset
 //! ```
 //!
 //! ```no_run
@@ -40,6 +41,7 @@ mod node;
 mod catalog;
 mod group;
 mod log;
+mod upkeep;
 
 mod durable;
 mod sync;

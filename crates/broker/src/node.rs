@@ -16,6 +16,7 @@ use crate::config::BrokerConfig;
 use crate::durable;
 use crate::error::StartError;
 use crate::group::Coordinator;
+use crate::upkeep::Upkeep;
 use producer_ids::ProducerIds;
 
 /// The id of the only node.
@@ -28,6 +29,7 @@ pub(crate) struct Node {
     pub(crate) catalog: Catalog,
     pub(crate) coordinator: Coordinator,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) upkeep: Upkeep,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,6 +58,7 @@ impl Node {
             .map_err(StartError::storage(journal))?,
             producer_ids: ProducerIds::open(data.join("producer-ids.json"))
                 .map_err(StartError::storage(data.join("producer-ids.json")))?,
+            upkeep: Upkeep::default(),
         })
     }
 

@@ -76,6 +76,13 @@ fn check(topic: &Topic, records: Bytes) -> Result<IncomingBatch, Refusal> {
         return Err(Refusal::new(ResponseError::MessageTooLarge, message));
     }
     let batch = IncomingBatch::check(records)?;
+    if topic.compacted && batch.has_keyless_record() {
+        let message = format!(
+            "topic {} is compacted: every record needs a key",
+            topic.name
+        );
+        return Err(Refusal::new(ResponseError::InvalidRecord, message));
+    }
     if batch.header.is_transactional() {
         let message = "the embedded broker has no transactions";
         return Err(Refusal::new(ResponseError::InvalidTxnState, message));

@@ -5,6 +5,8 @@
 
 use bytes::Bytes;
 
+use super::records::Records;
+
 /// Bytes before the first record.
 pub(crate) const HEADER_BYTES: usize = 61;
 
@@ -27,6 +29,8 @@ const COMPRESSION_MASK: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
+/// The base timestamp is not one, but when tombstones may go.
+const DELETE_HORIZON: i16 = 0x40;
 
 /// The epoch of the only leader there ever is.
 pub(crate) const LEADER_EPOCH: i32 = 0;
@@ -140,15 +144,35 @@ impl BatchHeader {
         self.attributes & LOG_APPEND_TIME != 0
     }
 
+    /// When tombstones in this batch may go, in milliseconds since 1970 (KIP-534); `None` before its
+    /// first compaction.
+    pub(crate) fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
+    /// A compacted batch has fewer records than offsets, down to none.
     fn check_count(&self) -> Result<(), BatchError> {
-        let consistent = self.record_count > 0 && self.last_offset_delta == self.record_count - 1;
-        if consistent {
+        let offsets = i64::from(self.last_offset_delta) + 1;
+        if self.last_offset_delta >= 0 && (0..=offsets).contains(&i64::from(self.record_count)) {
             Ok(())
         } else {
-            Err(BatchError::Count {
-                count: self.record_count,
-                last_offset_delta: self.last_offset_delta,
-            })
+            Err(self.wrong_count())
+        }
+    }
+
+    /// No producer leaves offsets out.
+    fn check_whole(&self) -> Result<(), BatchError> {
+        if i64::from(self.record_count) == i64::from(self.last_offset_delta) + 1 {
+            Ok(())
+        } else {
+            Err(self.wrong_count())
+        }
+    }
+
+    fn wrong_count(&self) -> BatchError {
+        BatchError::Count {
+            count: self.record_count,
+            last_offset_delta: self.last_offset_delta,
         }
     }
 }
@@ -171,6 +195,7 @@ impl IncomingBatch {
             });
         }
         header.check_crc(&bytes)?;
+        header.check_whole()?;
         if header.is_control() {
             return Err(BatchError::Control);
         }
@@ -195,9 +220,54 @@ impl IncomingBatch {
         header
     }
 
+    /// Whether there is a record without a key. Not seen when the batch is compressed.
+    pub(crate) fn has_keyless_record(&self) -> bool {
+        !self.header.is_compressed()
+            && Records::of(self.records()).any(|record| record.key.is_none())
+    }
+
     /// The bytes after the header.
     pub(crate) fn records(&self) -> &[u8] {
         &self.bytes[HEADER_BYTES..]
+    }
+}
+
+/// What compaction makes of a batch.
+#[derive(Debug)]
+pub(crate) struct Compacted {
+    /// The records that are left; may be empty.
+    pub(crate) records: Vec<u8>,
+    pub(crate) record_count: i32,
+    pub(crate) max_timestamp: i64,
+    /// When its tombstones may go, in milliseconds since 1970; the timestamps of `records` count from it.
+    pub(crate) delete_horizon: Option<i64>,
+}
+
+impl Compacted {
+    /// The batch that takes the place of `former`. Offsets, sequence numbers and producer stay.
+    pub(crate) fn in_place_of(&self, former: &[u8; HEADER_BYTES]) -> Vec<u8> {
+        let mut header = *former;
+        let length = (HEADER_BYTES + self.records.len() - LENGTH_COUNTS_FROM) as i32;
+        put(&mut header, LENGTH_AT, length.to_be_bytes());
+        put(
+            &mut header,
+            RECORD_COUNT_AT,
+            self.record_count.to_be_bytes(),
+        );
+        put(
+            &mut header,
+            MAX_TIMESTAMP_AT,
+            self.max_timestamp.to_be_bytes(),
+        );
+        if let Some(horizon) = self.delete_horizon {
+            let attributes = i16::from_be_bytes(field(former, ATTRIBUTES_AT)) | DELETE_HORIZON;
+            put(&mut header, ATTRIBUTES_AT, attributes.to_be_bytes());
+            put(&mut header, BASE_TIMESTAMP_AT, horizon.to_be_bytes());
+        }
+        let crc = crc32c::crc32c(&header[ATTRIBUTES_AT..]);
+        let crc = crc32c::crc32c_append(crc, &self.records);
+        put(&mut header, CRC_AT, crc.to_be_bytes());
+        [&header[..], &self.records].concat()
     }
 }
 
@@ -262,6 +332,14 @@ pub(crate) mod tests {
 
         pub(crate) fn checked(&self) -> IncomingBatch {
             IncomingBatch::check(self.bytes()).unwrap()
+        }
+
+        pub(crate) fn with_attributes(&self, attributes: i16) -> IncomingBatch {
+            let mut bytes = self.bytes().to_vec();
+            bytes[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
+            let crc = crc32c::crc32c(&bytes[ATTRIBUTES_AT..]);
+            bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+            IncomingBatch::check(bytes.into()).unwrap()
         }
     }
 

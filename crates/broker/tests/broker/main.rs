@@ -5,6 +5,7 @@
 //! - [`offsets`]: where a consumer goes on
 //! - [`admin`]: topics, configurations, groups
 //! - [`lifecycle`]: starting, stopping, recovering
+//! - [`upkeep`]: what goes by age, by size, by key and by offset
 //! - [`versions`]: every API in every version it is offered in
 //! - [`protocol`]: what no ordinary client does
 
@@ -17,6 +18,7 @@ mod lifecycle;
 mod offsets;
 mod protocol;
 mod records;
+mod upkeep;
 mod versions;
 
 mod raw;

@@ -41,6 +41,8 @@ async fn exercise(client: &mut RawClient, key: ApiKey, version: i16) {
         ApiKey::Produce => records::produce(client, version).await,
         ApiKey::Fetch => records::fetch(client, version).await,
         ApiKey::ListOffsets => records::list_offsets(client, version).await,
+        ApiKey::DeleteRecords => records::delete_records(client, version).await,
+        ApiKey::OffsetForLeaderEpoch => records::offset_for_leader_epoch(client, version).await,
         ApiKey::InitProducerId => records::init_producer_id(client, version).await,
         ApiKey::ApiVersions => topics::api_versions(client, version).await,
         ApiKey::Metadata => topics::metadata(client, version).await,

@@ -8,6 +8,7 @@ mod api_versions;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
@@ -28,6 +29,7 @@ mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 mod txn_offset_commit;
@@ -59,7 +61,9 @@ pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
+    (ApiKey::DeleteRecords, 0, 2),
     (ApiKey::InitProducerId, 0, 4),
+    (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::AddPartitionsToTxn, 0, 3),
     (ApiKey::AddOffsetsToTxn, 0, 3),
     (ApiKey::EndTxn, 0, 3),
@@ -90,6 +94,10 @@ pub(crate) async fn answer(
         },
         ApiKey::Fetch => call.encode(&fetch::handle(node, call, call.decode(body)?).await),
         ApiKey::ListOffsets => call.encode(&list_offsets::handle(node, call, call.decode(body)?)),
+        ApiKey::OffsetForLeaderEpoch => {
+            call.encode(&offset_for_leader_epoch::handle(node, call.decode(body)?))
+        }
+        ApiKey::DeleteRecords => call.encode(&delete_records::handle(node, call.decode(body)?)),
 
         ApiKey::InitProducerId => {
             call.encode(&init_producer_id::handle(node, call, call.decode(body)?))

@@ -14,6 +14,7 @@
 //! groups.journal            committed offsets and members, one line a change
 //! transactions.journal      the state of each transactional id, one line a change
 //! logs/TOPIC-ID/PARTITION/  record batches as they came, in segments named by their first offset
+//!                           and `log-start-offset`, once records were deleted by offset
 //! ```
 //!
 //! ```no_run
@@ -42,6 +43,7 @@ mod catalog;
 mod group;
 mod log;
 mod transaction;
+mod upkeep;
 
 mod durable;
 mod journal;

@@ -4,13 +4,17 @@
 //! defaults, an acknowledged record survives the death of the process, not of the machine.
 
 mod batch;
+mod compaction;
 mod index;
 mod marker;
 mod partition;
 mod producers;
 mod read;
+mod records;
 mod recovery;
+mod retention;
 mod segment;
+mod start;
 mod timestamps;
 mod transactions;
 
@@ -21,11 +25,13 @@ use std::path::PathBuf;
 #[cfg(test)]
 pub(crate) use batch::tests::BatchOf;
 pub(crate) use batch::{BatchError, BatchHeader, IncomingBatch, LEADER_EPOCH};
+pub(crate) use compaction::Compaction;
 pub(crate) use marker::{Marker, Outcome};
 pub(crate) use partition::{Partition, Waker};
 pub(crate) use producers::SequenceError;
 use producers::{Producers, Sequence};
 pub(crate) use read::{Span, end_of};
+pub(crate) use retention::{DeleteError, Retention};
 use segment::Segment;
 pub(crate) use timestamps::TimestampAt;
 pub(crate) use transactions::Aborted;
@@ -64,9 +70,12 @@ pub(crate) enum AppendError {
 pub(crate) struct PartitionLog {
     directory: PathBuf,
     segments: Vec<Segment>,
+    /// The first offset that can be read; segments may hold records below it.
+    start_offset: i64,
     next_offset: i64,
     producers: Producers,
     transactions: Transactions,
+    compaction: compaction::Progress,
     deleted: bool,
 }
 
@@ -78,12 +87,20 @@ impl PartitionLog {
     /// The files cannot be read, or a torn end cannot be cut.
     pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
         let recovered = recovery::recover(&directory)?;
+        let first = recovered.segments.first().map_or(0, |s| s.base_offset);
+        // What was deleted by offset may have been lost besides, with the end of the log.
+        let deleted_below = start::read(&directory)?.min(recovered.next_offset);
+        let start_offset = first.max(deleted_below);
+        let mut transactions = recovered.transactions;
+        transactions.forget_below(start_offset);
         Ok(Self {
             directory,
+            start_offset,
             segments: recovered.segments,
             next_offset: recovered.next_offset,
             producers: recovered.producers,
-            transactions: recovered.transactions,
+            transactions,
+            compaction: compaction::Progress::default(),
             deleted: false,
         })
     }
@@ -161,7 +178,7 @@ impl PartitionLog {
 
     /// The first offset that can be read.
     pub(crate) fn start_offset(&self) -> i64 {
-        self.segments.first().map_or(0, |first| first.base_offset)
+        self.start_offset
     }
 
     /// The offset that the next record gets.
@@ -196,19 +213,23 @@ impl PartitionLog {
         let after = self
             .segments
             .partition_point(|segment| segment.base_offset <= offset);
-        let segment = self.segments.get(after.checked_sub(1)?)?;
+        // Compaction leaves gaps: the next batch may be segments away.
+        let mut from = self.segments.get(after.checked_sub(1)?..)?.iter();
+        let segment = from.find(|segment| segment.size > 0 && segment.next_offset > offset)?;
         let position = segment.index.position_of_offset(offset);
         Some(Span::new(segment, position, offset))
     }
 
-    /// Where to look for the first record with a timestamp of `timestamp` or later.
-    fn span_of_timestamp(&self, timestamp: i64) -> Option<Span> {
-        let segment = self
+    /// Where to look for the first record with a timestamp of `timestamp` or later, one after the other.
+    fn spans_of_timestamp(&self, timestamp: i64) -> impl Iterator<Item = Span> {
+        let candidates = self
             .segments
             .iter()
-            .find(|segment| segment.index.max_timestamp() >= timestamp)?;
-        let position = segment.index.position_of_timestamp(timestamp);
-        Some(Span::new(segment, position, segment.base_offset))
+            .filter(move |segment| segment.size > 0 && segment.index.max_timestamp() >= timestamp);
+        candidates.map(move |segment| {
+            let position = segment.index.position_of_timestamp(timestamp);
+            Span::new(segment, position, segment.base_offset)
+        })
     }
 
     /// The highest timestamp in the log, in milliseconds since 1970; `None` when it is empty.
@@ -239,13 +260,19 @@ impl PartitionLog {
             .last()
             .is_none_or(|active| active.size > 0 && active.size + batch_bytes > segment_bytes);
         if full {
-            self.flush()?;
-            fs::create_dir_all(&self.directory)?;
-            let segment = Segment::create(&self.directory, self.next_offset)?;
-            self.segments.push(segment);
+            self.roll()?;
         }
         self.segments
             .last_mut()
             .ok_or_else(|| io::Error::other("a log without a segment"))
+    }
+
+    /// Begins a new active segment.
+    fn roll(&mut self) -> io::Result<()> {
+        self.flush()?;
+        fs::create_dir_all(&self.directory)?;
+        let segment = Segment::create(&self.directory, self.next_offset)?;
+        self.segments.push(segment);
+        Ok(())
     }
 }

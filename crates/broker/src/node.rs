@@ -17,6 +17,7 @@ use crate::durable;
 use crate::error::StartError;
 use crate::group::Coordinator;
 use crate::transaction::{Participants, TransactionCoordinator};
+use crate::upkeep::Upkeep;
 use producer_ids::ProducerIds;
 
 /// The id of the only node.
@@ -30,6 +31,7 @@ pub(crate) struct Node {
     pub(crate) coordinator: Coordinator,
     pub(crate) transactions: TransactionCoordinator,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) upkeep: Upkeep,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,6 +71,7 @@ impl Node {
             transactions,
             producer_ids: ProducerIds::open(data.join("producer-ids.json"))
                 .map_err(StartError::storage(data.join("producer-ids.json")))?,
+            upkeep: Upkeep::default(),
         })
     }
 

@@ -94,7 +94,15 @@ fn check(topic: &Topic, records: Bytes) -> Result<IncomingBatch, Refusal> {
         );
         return Err(Refusal::new(ResponseError::MessageTooLarge, message));
     }
-    Ok(IncomingBatch::check(records)?)
+    let batch = IncomingBatch::check(records)?;
+    if topic.compacted && batch.has_keyless_record() {
+        let message = format!(
+            "topic {} is compacted: every record needs a key",
+            topic.name
+        );
+        return Err(Refusal::new(ResponseError::InvalidRecord, message));
+    }
+    Ok(batch)
 }
 
 /// The transaction that transactional batches of a request belong to.

@@ -20,6 +20,8 @@ pub(crate) struct Topic {
     pub(crate) max_message_bytes: usize,
     pub(crate) segment_bytes: u64,
     pub(crate) log_append_time: bool,
+    /// Whether every record must have a key.
+    pub(crate) compacted: bool,
 }
 
 impl Topic {
@@ -35,6 +37,7 @@ impl Topic {
             max_message_bytes: config::max_message_bytes(&configs),
             segment_bytes: config::segment_bytes(&configs),
             log_append_time: config::uses_log_append_time(&configs),
+            compacted: config::is_compacted(&configs),
             configs,
             partitions,
         }

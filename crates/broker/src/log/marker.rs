@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::batch::{BatchHeader, HEADER_BYTES, IncomingBatch};
-use super::timestamps::varint;
+use super::records::varint;
 
 /// Version of the record's key and of its value.
 const VERSION: i16 = 0;

@@ -21,29 +21,40 @@ pub(crate) struct Aborted {
 /// What is remembered of the transactions in a partition; rebuilt when a log is opened.
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
-    /// The first offset of each producer's open transaction. As many as there are transactional
-    /// producers at most, which is bounded by the coordinator of transactions.
-    open: HashMap<i64, i64>,
+    /// Each producer's open transaction. As many as there are transactional producers at most, which is
+    /// bounded by the coordinator of transactions.
+    open: HashMap<i64, Open>,
     /// By the offset of the marker. Grows by 24 bytes for each aborted transaction in the log.
     aborted: Vec<Aborted>,
+}
+
+/// Where the records of an open transaction are so far.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    first_offset: i64,
+    /// The offset after the last record.
+    next_offset: i64,
 }
 
 impl Transactions {
     /// Notes that the batch of data with `header` is in the log at its base offset.
     pub(super) fn note_data(&mut self, header: &BatchHeader) {
         if header.is_transactional() && !header.is_control() {
-            let first = self.open.entry(header.producer_id);
-            first.or_insert(header.base_offset);
+            let open = self.open.entry(header.producer_id).or_insert(Open {
+                first_offset: header.base_offset,
+                next_offset: header.base_offset,
+            });
+            open.next_offset = header.next_offset();
         }
     }
 
     /// Notes that the marker with `header` is in the log at its base offset.
     pub(super) fn note_marker(&mut self, header: &BatchHeader, outcome: Outcome) {
-        let first_offset = self.open.remove(&header.producer_id);
-        if let (Some(first_offset), Outcome::Aborted) = (first_offset, outcome) {
+        let open = self.open.remove(&header.producer_id);
+        if let (Some(open), Outcome::Aborted) = (open, outcome) {
             self.aborted.push(Aborted {
                 producer_id: header.producer_id,
-                first_offset,
+                first_offset: open.first_offset,
                 marker_offset: header.base_offset,
             });
         }
@@ -60,7 +71,19 @@ impl Transactions {
 
     /// The first offset of the open transactions.
     pub(super) fn first_open(&self) -> Option<i64> {
-        self.open.values().copied().min()
+        self.open.values().map(|open| open.first_offset).min()
+    }
+
+    /// Forgets what has no record from `start` on, which is the log start offset now.
+    ///
+    /// An open transaction that is forgotten needs no marker, and bounds readers no longer; should its
+    /// producer write again, it begins there.
+    pub(super) fn forget_below(&mut self, start: i64) {
+        self.open.retain(|_, open| open.next_offset > start);
+        let gone = self
+            .aborted
+            .partition_point(|aborted| aborted.marker_offset < start);
+        self.aborted.drain(..gone);
     }
 
     /// The aborted transactions with records from `from` on and below `until`.
@@ -129,6 +152,25 @@ mod tests {
         assert_eq!(firsts(13, 100), [30]);
         assert_eq!(firsts(13, 30), [0; 0], "begins behind the range");
         assert_eq!(firsts(33, 100), [0; 0]);
+    }
+
+    #[test]
+    fn what_is_below_the_log_start_is_forgotten() {
+        let mut transactions = Transactions::default();
+        transactions.note_data(&header(1, 10));
+        transactions.note_marker(&header(1, 12), Outcome::Aborted);
+        transactions.note_data(&header(2, 20));
+        transactions.note_data(&header(3, 21));
+        transactions.note_data(&header(3, 23));
+
+        transactions.forget_below(12);
+        assert_eq!(transactions.aborted(0, 100).len(), 1, "its marker is left");
+        transactions.forget_below(23);
+        assert_eq!(transactions.aborted(0, 100), []);
+        assert!(!transactions.is_open(2), "all of its records are gone");
+        assert_eq!(transactions.first_open(), Some(21), "one of two is left");
+        transactions.forget_below(24);
+        assert_eq!(transactions.first_open(), None);
     }
 
     #[test]

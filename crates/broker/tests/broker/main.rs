@@ -6,6 +6,7 @@
 //! - [`admin`]: topics, configurations, groups
 //! - [`transactions`]: all or nothing
 //! - [`lifecycle`]: starting, stopping, recovering
+//! - [`upkeep`]: what goes by age, by size, by key and by offset
 //! - [`versions`]: every API in every version it is offered in
 //! - [`protocol`]: what no ordinary client does
 
@@ -19,6 +20,7 @@ mod offsets;
 mod protocol;
 mod records;
 mod transactions;
+mod upkeep;
 mod versions;
 
 mod process;

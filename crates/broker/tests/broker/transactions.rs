@@ -1,5 +1,6 @@
 //! All or nothing: transactions as raw clients see them.
 
+mod cleaning;
 mod kills;
 
 use std::time::Duration;

@@ -43,6 +43,8 @@ async fn exercise(client: &mut RawClient, key: ApiKey, version: i16) {
         ApiKey::Produce => records::produce(client, version).await,
         ApiKey::Fetch => records::fetch(client, version).await,
         ApiKey::ListOffsets => records::list_offsets(client, version).await,
+        ApiKey::DeleteRecords => records::delete_records(client, version).await,
+        ApiKey::OffsetForLeaderEpoch => records::offset_for_leader_epoch(client, version).await,
         ApiKey::InitProducerId => {
             records::init_producer_id(client, version).await;
             let init = version;
@@ -120,7 +122,7 @@ pub(crate) fn batch(producer_id: i64, epoch: i16, sequence: i32) -> Bytes {
     batch_in(false, producer_id, epoch, sequence)
 }
 
-/// One record in a batch that belongs to a transaction.
+/// One record in a batch that belongs to a transaction, with a key, as compacted topics want it.
 pub(crate) fn transactional(producer_id: i64, epoch: i16, sequence: i32) -> Bytes {
     batch_in(true, producer_id, epoch, sequence)
 }
@@ -138,7 +140,7 @@ fn batch_in(transactional: bool, producer_id: i64, epoch: i16, sequence: i32) ->
         offset: 0,
         sequence: if idempotent { sequence } else { NO_SEQUENCE },
         timestamp: 1_000,
-        key: None,
+        key: transactional.then(|| Bytes::from_static(b"key")),
         value: Some(Bytes::from_static(b"value")),
         headers: Default::default(),
     };

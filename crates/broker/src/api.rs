@@ -15,6 +15,7 @@ mod describe_configs;
 mod describe_groups;
 mod describe_transactions;
 mod end_txn;
+pub(crate) mod failure;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;

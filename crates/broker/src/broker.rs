@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::BrokerConfig;
 use crate::error::StartError;
+use crate::faults::Faults;
 use crate::node::Node;
 use crate::server;
 use crate::upkeep;
@@ -93,6 +94,11 @@ impl Broker {
     /// The value for a client's `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Makes it misbehave, for tests of clients.
+    pub fn faults(&self) -> Faults {
+        Faults::new(self.node.clone())
     }
 
     /// Stops accepting, closes every connection, and flushes to disk. Afterwards a broker can be started

@@ -2,7 +2,8 @@
 //!
 //! One process, one node, no replication. A request travels `connection` (frames,
 //! taken apart by `wire`) → `api` (the `match` that is the table of contents) → one file per API →
-//! `log` (partitions), `group` (consumer groups) or `transaction` (which changes both).
+//! `log` (partitions), `group` (consumer groups) or `transaction` (which changes both). Between
+//! `connection` and `api`, [`faults`] may have it otherwise, for tests of clients.
 //!
 //! What it keeps in its data directory:
 //!
@@ -33,6 +34,7 @@ mod config;
 mod error;
 
 mod connection;
+pub mod faults;
 mod server;
 mod wire;
 

@@ -15,6 +15,7 @@ use crate::catalog::Catalog;
 use crate::config::BrokerConfig;
 use crate::durable;
 use crate::error::StartError;
+use crate::faults::ActiveFaults;
 use crate::group::Coordinator;
 use crate::transaction::{Participants, TransactionCoordinator};
 use crate::upkeep::Upkeep;
@@ -32,6 +33,7 @@ pub(crate) struct Node {
     pub(crate) transactions: TransactionCoordinator,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) upkeep: Upkeep,
+    pub(crate) faults: ActiveFaults,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,6 +74,7 @@ impl Node {
             producer_ids: ProducerIds::open(data.join("producer-ids.json"))
                 .map_err(StartError::storage(data.join("producer-ids.json")))?,
             upkeep: Upkeep::default(),
+            faults: ActiveFaults::default(),
         })
     }
 

@@ -209,6 +209,15 @@ impl Group {
         }
     }
 
+    /// Makes the members join again.
+    pub(crate) fn force_rebalance(&mut self, now: Instant) -> Vec<Action> {
+        let mut out = Vec::new();
+        if !self.members.is_empty() {
+            self.rebalance(now, &mut out);
+        }
+        out
+    }
+
     /// Does what is due at `now`.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Action> {
         let mut out = Vec::new();

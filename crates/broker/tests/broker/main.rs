@@ -7,6 +7,7 @@
 //! - [`transactions`]: all or nothing
 //! - [`lifecycle`]: starting, stopping, recovering
 //! - [`upkeep`]: what goes by age, by size, by key and by offset
+//! - [`faults`]: what a broker can be told to do wrong, and what clients make of it
 //! - [`versions`]: every API in every version it is offered in
 //! - [`protocol`]: what no ordinary client does
 
@@ -14,6 +15,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod faults;
 mod groups;
 mod lifecycle;
 mod offsets;

@@ -1,6 +1,7 @@
 //! The embedded broker, in this process, with its data in a temporary directory.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use longshore_broker::faults::Faults;
 use longshore_broker::{Broker, BrokerConfig};
 use tempfile::TempDir;
 
@@ -36,6 +37,13 @@ impl Embedded {
 
     pub(super) fn bootstrap(&self) -> String {
         self.bootstrap.clone()
+    }
+
+    /// # Errors
+    /// When the broker is stopped.
+    pub(super) fn faults(&self) -> anyhow::Result<Faults> {
+        let running = self.broker.as_ref();
+        running.map(Broker::faults).context("the broker is stopped")
     }
 
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@
 //!
 //! | module | proves |
 //! |---|---|
-//! | `broker_contract` | that the embedded broker and Apache Kafka behave alike: `records`, `admin`, `groups` |
+//! | `broker_contract` | that the embedded broker and Apache Kafka behave alike: `records`, `admin`, `groups`, `transactions` |
 //! | `order_flow` | that orders reach their end, once, in order, under one correlation id |
 //! | `duplicates` | that a message that comes again has no second effect |
 //! | `dead_letters` | that what is no event, or fails for good, is set aside as the bytes it was |

@@ -1,16 +1,21 @@
 //! The APIs the broker offers: which versions, and who answers.
 //!
-//! Everything that is not in `OFFERED` is not there: no transactions, no authentication, no quotas, and
-//! not the consumer protocol of KIP-848. A version is offered only if its encoding is tested.
+//! Everything that is not in `OFFERED` is not there: no authentication, no quotas, and not the consumer protocol of KIP-848. A version is offered only if its encoding is tested.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_transactions;
+mod end_txn;
+pub(crate) mod failure;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -20,12 +25,15 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
+mod txn_offset_commit;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
@@ -54,13 +62,21 @@ pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
+    (ApiKey::DeleteRecords, 0, 2),
     (ApiKey::InitProducerId, 0, 4),
+    (ApiKey::OffsetForLeaderEpoch, 2, 4),
+    (ApiKey::AddPartitionsToTxn, 0, 3),
+    (ApiKey::AddOffsetsToTxn, 0, 3),
+    (ApiKey::EndTxn, 0, 3),
+    (ApiKey::TxnOffsetCommit, 0, 3),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 1),
+    (ApiKey::DescribeTransactions, 0, 0),
+    (ApiKey::ListTransactions, 0, 1),
 ];
 
 /// Answers `call` with `body`; `None` when the client does not want an answer.
@@ -73,13 +89,38 @@ pub(crate) async fn answer(
         return api_versions::refuse(call).map(Some);
     }
     let answer = match call.api {
-        ApiKey::Produce => match produce::handle(node, call.decode(body)?) {
+        ApiKey::Produce => match produce::handle(node, call, call.decode(body)?) {
             Some(answer) => call.encode(&answer),
             None => return Ok(None),
         },
         ApiKey::Fetch => call.encode(&fetch::handle(node, call, call.decode(body)?).await),
         ApiKey::ListOffsets => call.encode(&list_offsets::handle(node, call, call.decode(body)?)),
-        ApiKey::InitProducerId => call.encode(&init_producer_id::handle(node, call.decode(body)?)),
+        ApiKey::OffsetForLeaderEpoch => {
+            call.encode(&offset_for_leader_epoch::handle(node, call.decode(body)?))
+        }
+        ApiKey::DeleteRecords => call.encode(&delete_records::handle(node, call.decode(body)?)),
+
+        ApiKey::InitProducerId => {
+            call.encode(&init_producer_id::handle(node, call, call.decode(body)?))
+        }
+        ApiKey::AddPartitionsToTxn => call.encode(&add_partitions_to_txn::handle(
+            node,
+            call,
+            call.decode(body)?,
+        )),
+        ApiKey::AddOffsetsToTxn => {
+            call.encode(&add_offsets_to_txn::handle(node, call, &call.decode(body)?))
+        }
+        ApiKey::TxnOffsetCommit => {
+            call.encode(&txn_offset_commit::handle(node, call.decode(body)?))
+        }
+        ApiKey::EndTxn => call.encode(&end_txn::handle(node, call, &call.decode(body)?)),
+        ApiKey::DescribeTransactions => {
+            call.encode(&describe_transactions::handle(node, call.decode(body)?))
+        }
+        ApiKey::ListTransactions => {
+            call.encode(&list_transactions::handle(node, call, &call.decode(body)?))
+        }
 
         ApiKey::ApiVersions => call.encode(&api_versions::handle()),
         ApiKey::Metadata => call.encode(&metadata::handle(node, call, call.decode(body)?)),
@@ -126,6 +167,17 @@ fn code<T>(result: &Result<T, ResponseError>) -> i16 {
     match result {
         Ok(_) => 0,
         Err(error) => error.code(),
+    }
+}
+
+/// What a fenced producer is told: clients that speak a version below `since` do not know the newer
+/// error yet (KIP-588).
+fn fenced(error: ResponseError, call: &Call, since: i16) -> ResponseError {
+    match error {
+        ResponseError::ProducerFenced if call.version < since => {
+            ResponseError::InvalidProducerEpoch
+        }
+        error => error,
     }
 }
 

@@ -14,8 +14,10 @@ use tokio::task::JoinHandle;
 
 use crate::config::BrokerConfig;
 use crate::error::StartError;
+use crate::faults::Faults;
 use crate::node::Node;
 use crate::server;
+use crate::upkeep;
 
 /// Threads that serve clients.
 const THREADS: usize = 2;
@@ -30,7 +32,7 @@ pub struct Broker {
     stop: oneshot::Sender<()>,
     // Last, so that the directory is released when nothing uses it any more.
     threads: Threads,
-    lock: File,
+    lock: Arc<File>,
 }
 
 impl Broker {
@@ -49,8 +51,13 @@ impl Broker {
         }
         let threads = Threads::start()?;
         let data = config.data.clone();
+        let upkeep_interval = config.upkeep_interval;
         let (lock, node) = threads.run(move || open(&config)).await??;
-        let node = Arc::new(node);
+        let (lock, node) = (Arc::new(lock), Arc::new(node));
+        let upkeep = {
+            let (node, lock) = (node.clone(), lock.clone());
+            async move { upkeep::run(&node, &lock, upkeep_interval).await }
+        };
         let bind_error = |source| StartError::Bind { listen, source };
         let listener = {
             // The listener belongs to the runtime it is bound in.
@@ -62,7 +69,7 @@ impl Broker {
         let (stop, stopped) = oneshot::channel();
         let serving = threads
             .handle
-            .spawn(server::run(listener, node.clone(), stopped));
+            .spawn(server::run(listener, node.clone(), upkeep, stopped));
         tracing::info!(
             %address,
             data = %data.display(),
@@ -89,6 +96,11 @@ impl Broker {
         self.address.to_string()
     }
 
+    /// Makes it misbehave, for tests of clients.
+    pub fn faults(&self) -> Faults {
+        Faults::new(self.node.clone())
+    }
+
     /// Stops accepting, closes every connection, and flushes to disk. Afterwards a broker can be started
     /// on the same address and data directory.
     pub async fn shutdown(self) {
@@ -104,7 +116,11 @@ impl Broker {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the broker did not stop cleanly");
         }
-        if let Err(error) = threads.run(move || node.flush()).await {
+        let end = move || {
+            node.upkeep.stop();
+            node.flush();
+        };
+        if let Err(error) = threads.run(end).await {
             tracing::error!(%error, "the broker did not flush cleanly");
         }
         drop(lock);

@@ -19,6 +19,8 @@ pub struct BrokerConfig {
     pub initial_rebalance_delay: Duration,
     /// Size in bytes past which the journal of committed offsets is rewritten while running.
     pub journal_bytes: u64,
+    /// How often retention and compaction look for something to do.
+    pub upkeep_interval: Duration,
 }
 
 impl BrokerConfig {
@@ -30,6 +32,7 @@ impl BrokerConfig {
             allow_remote: false,
             initial_rebalance_delay: Duration::from_millis(50),
             journal_bytes: 8 * 1024 * 1024,
+            upkeep_interval: Duration::from_secs(15),
         }
     }
 }

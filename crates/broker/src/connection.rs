@@ -12,6 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::api;
+use crate::faults;
 use crate::node::Node;
 use crate::wire::{self, Call, WireError};
 
@@ -22,6 +23,7 @@ pub(crate) async fn serve(socket: TcpStream, peer: SocketAddr, node: &Node) {
         Err(WireError::Io(error)) if is_hang_up(&error) => {
             tracing::debug!(%peer, %error, "client hung up");
         }
+        Err(WireError::Dropped) => tracing::debug!(%peer, "a fault closed the connection"),
         Err(error) => {
             let cause = error.source().map(ToString::to_string);
             tracing::warn!(%peer, %error, cause, "connection closed");
@@ -36,10 +38,16 @@ async fn answer_requests(
 ) -> Result<(), WireError> {
     socket.set_nodelay(true)?;
     let local = socket.local_addr()?;
+    let connection = node.faults.number_connection();
     let mut inbox = BytesMut::new();
     while let Some(mut frame) = wire::next_frame(&mut socket, &mut inbox).await? {
         let call = Call::open(&mut frame, peer, local)?;
-        if let Some(answer) = api::answer(node, &call, frame).await? {
+        let answer = if node.faults.are_none() {
+            api::answer(node, &call, frame).await?
+        } else {
+            faults::answer(node, &call, frame, connection).await?
+        };
+        if let Some(answer) = answer {
             socket.write_all(&answer).await?;
         }
     }

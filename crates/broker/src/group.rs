@@ -3,10 +3,11 @@
 
 mod coordinator;
 mod describe;
-mod journal;
+mod entry;
 mod machine;
 mod member;
 mod offsets;
+mod pending;
 mod slot;
 mod subscription;
 mod timers;

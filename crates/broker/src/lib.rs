@@ -1,8 +1,9 @@
 //! The embedded broker: a Kafka for a laptop, for development and tests.
 //!
-//! One process, one node, no replication, no transactions yet. A request travels `connection` (frames,
+//! One process, one node, no replication. A request travels `connection` (frames,
 //! taken apart by `wire`) → `api` (the `match` that is the table of contents) → one file per API →
-//! `log` (partitions) or `group` (consumer groups).
+//! `log` (partitions), `group` (consumer groups) or `transaction` (which changes both). Between
+//! `connection` and `api`, [`faults`] may have it otherwise, for tests of clients.
 //!
 //! What it keeps in its data directory:
 //!
@@ -12,7 +13,9 @@
 //! topics.json               topics and their configuration, replaced at each change
 //! producer-ids.json         below which producer ids are used up
 //! groups.journal            committed offsets and members, one line a change
+//! transactions.journal      the state of each transactional id, one line a change
 //! logs/TOPIC-ID/PARTITION/  record batches as they came, in segments named by their first offset
+//!                           and `log-start-offset`, once records were deleted by offset
 //! ```
 //!
 //! ```no_run
@@ -31,6 +34,7 @@ mod config;
 mod error;
 
 mod connection;
+pub mod faults;
 mod server;
 mod wire;
 
@@ -40,8 +44,11 @@ mod node;
 mod catalog;
 mod group;
 mod log;
+mod transaction;
+mod upkeep;
 
 mod durable;
+mod journal;
 mod sync;
 
 pub use broker::Broker;

@@ -4,26 +4,38 @@
 //! defaults, an acknowledged record survives the death of the process, not of the machine.
 
 mod batch;
+mod compaction;
 mod index;
+mod marker;
 mod partition;
 mod producers;
 mod read;
+mod records;
 mod recovery;
+mod retention;
 mod segment;
+mod start;
 mod timestamps;
+mod transactions;
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use batch::BatchHeader;
-pub(crate) use batch::{BatchError, IncomingBatch, LEADER_EPOCH};
+#[cfg(test)]
+pub(crate) use batch::tests::BatchOf;
+pub(crate) use batch::{BatchError, BatchHeader, IncomingBatch, LEADER_EPOCH};
+pub(crate) use compaction::Compaction;
+pub(crate) use marker::{Marker, Outcome};
 pub(crate) use partition::{Partition, Waker};
 pub(crate) use producers::SequenceError;
 use producers::{Producers, Sequence};
-pub(crate) use read::Span;
+pub(crate) use read::{Span, end_of};
+pub(crate) use retention::{DeleteError, Retention};
 use segment::Segment;
 pub(crate) use timestamps::TimestampAt;
+pub(crate) use transactions::Aborted;
+use transactions::Transactions;
 
 /// How a batch is to be appended.
 #[derive(Debug, Clone, Copy)]
@@ -45,20 +57,25 @@ pub(crate) struct Appended {
 pub(crate) enum AppendError {
     #[error(transparent)]
     Sequence(#[from] SequenceError),
+    #[error("the producer is in a transaction here, and the batch is not part of it")]
+    InTransaction,
     #[error("the topic was deleted")]
     Deleted,
     #[error("the log cannot be written")]
     Storage(#[source] io::Error),
 }
 
-/// The log of one partition. The high watermark is its end, as there is no replica to wait for; so is
-/// the last stable offset, as there are no transactions yet.
+/// The log of one partition. The high watermark is its end, as there is no replica to wait for.
 #[derive(Debug)]
 pub(crate) struct PartitionLog {
     directory: PathBuf,
     segments: Vec<Segment>,
+    /// The first offset that can be read; segments may hold records below it.
+    start_offset: i64,
     next_offset: i64,
     producers: Producers,
+    transactions: Transactions,
+    compaction: compaction::Progress,
     deleted: bool,
 }
 
@@ -70,11 +87,20 @@ impl PartitionLog {
     /// The files cannot be read, or a torn end cannot be cut.
     pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
         let recovered = recovery::recover(&directory)?;
+        let first = recovered.segments.first().map_or(0, |s| s.base_offset);
+        // What was deleted by offset may have been lost besides, with the end of the log.
+        let deleted_below = start::read(&directory)?.min(recovered.next_offset);
+        let start_offset = first.max(deleted_below);
+        let mut transactions = recovered.transactions;
+        transactions.forget_below(start_offset);
         Ok(Self {
             directory,
+            start_offset,
             segments: recovered.segments,
             next_offset: recovered.next_offset,
             producers: recovered.producers,
+            transactions,
+            compaction: compaction::Progress::default(),
             deleted: false,
         })
     }
@@ -95,6 +121,43 @@ impl PartitionLog {
         if let Sequence::Repeated { base_offset } = self.producers.check(&batch.header)? {
             return Ok(Appended { base_offset });
         }
+        if !batch.header.is_transactional() && self.transactions.is_open(batch.header.producer_id) {
+            return Err(AppendError::InTransaction);
+        }
+        let header = self.write(batch, how)?;
+        self.producers.record(&header);
+        self.transactions.note_data(&header);
+        Ok(Appended {
+            base_offset: header.base_offset,
+        })
+    }
+
+    /// Ends the open transaction of the producer of `marker`; returns whether there was one.
+    ///
+    /// A transaction without records here needs no marker, and one that has its marker no second one: so
+    /// this may be done again when it is not known whether it was done.
+    ///
+    /// # Errors
+    ///
+    /// The marker is not in the log.
+    pub(crate) fn end_transaction(
+        &mut self,
+        marker: &Marker,
+        how: &Append,
+    ) -> Result<bool, AppendError> {
+        if self.deleted {
+            return Err(AppendError::Deleted);
+        }
+        if !self.transactions.is_open(marker.producer_id) {
+            return Ok(false);
+        }
+        let header = self.write(&marker.batch(), how)?;
+        self.transactions.note_marker(&header, marker.outcome);
+        Ok(true)
+    }
+
+    /// Writes `batch` at the end of the log and returns its header as it is there.
+    fn write(&mut self, batch: &IncomingBatch, how: &Append) -> Result<BatchHeader, AppendError> {
         let base_offset = self.next_offset;
         let stamped = batch.stamped(base_offset, how.append_time);
         let header = BatchHeader {
@@ -109,14 +172,13 @@ impl PartitionLog {
             .append(&stamped, batch)
             .map_err(AppendError::Storage)?;
         segment.admit(&header);
-        self.producers.record(&header);
         self.next_offset = header.next_offset();
-        Ok(Appended { base_offset })
+        Ok(header)
     }
 
     /// The first offset that can be read.
     pub(crate) fn start_offset(&self) -> i64 {
-        self.segments.first().map_or(0, |first| first.base_offset)
+        self.start_offset
     }
 
     /// The offset that the next record gets.
@@ -124,9 +186,23 @@ impl PartitionLog {
         self.next_offset
     }
 
-    /// The end for readers that see committed transactions only.
+    /// The end for readers that see committed transactions only: where the first open one begins.
     pub(crate) fn last_stable_offset(&self) -> i64 {
-        self.next_offset
+        match self.transactions.first_open() {
+            Some(first) => first.max(self.start_offset()),
+            None => self.next_offset,
+        }
+    }
+
+    /// The aborted transactions that a reader of committed records has to know of to read from `from` on
+    /// and below `until`.
+    pub(crate) fn aborted(&self, from: i64, until: i64) -> Vec<Aborted> {
+        self.transactions.aborted(from, until)
+    }
+
+    /// The producers that have an open transaction here.
+    pub(crate) fn open_transactions(&self) -> Vec<i64> {
+        self.transactions.open_producers().collect()
     }
 
     /// Where to read from for `offset`; `None` at the end of the log and outside it.
@@ -137,19 +213,23 @@ impl PartitionLog {
         let after = self
             .segments
             .partition_point(|segment| segment.base_offset <= offset);
-        let segment = self.segments.get(after.checked_sub(1)?)?;
+        // Compaction leaves gaps: the next batch may be segments away.
+        let mut from = self.segments.get(after.checked_sub(1)?..)?.iter();
+        let segment = from.find(|segment| segment.size > 0 && segment.next_offset > offset)?;
         let position = segment.index.position_of_offset(offset);
         Some(Span::new(segment, position, offset))
     }
 
-    /// Where to look for the first record with a timestamp of `timestamp` or later.
-    fn span_of_timestamp(&self, timestamp: i64) -> Option<Span> {
-        let segment = self
+    /// Where to look for the first record with a timestamp of `timestamp` or later, one after the other.
+    fn spans_of_timestamp(&self, timestamp: i64) -> impl Iterator<Item = Span> {
+        let candidates = self
             .segments
             .iter()
-            .find(|segment| segment.index.max_timestamp() >= timestamp)?;
-        let position = segment.index.position_of_timestamp(timestamp);
-        Some(Span::new(segment, position, segment.base_offset))
+            .filter(move |segment| segment.size > 0 && segment.index.max_timestamp() >= timestamp);
+        candidates.map(move |segment| {
+            let position = segment.index.position_of_timestamp(timestamp);
+            Span::new(segment, position, segment.base_offset)
+        })
     }
 
     /// The highest timestamp in the log, in milliseconds since 1970; `None` when it is empty.
@@ -180,13 +260,19 @@ impl PartitionLog {
             .last()
             .is_none_or(|active| active.size > 0 && active.size + batch_bytes > segment_bytes);
         if full {
-            self.flush()?;
-            fs::create_dir_all(&self.directory)?;
-            let segment = Segment::create(&self.directory, self.next_offset)?;
-            self.segments.push(segment);
+            self.roll()?;
         }
         self.segments
             .last_mut()
             .ok_or_else(|| io::Error::other("a log without a segment"))
+    }
+
+    /// Begins a new active segment.
+    fn roll(&mut self) -> io::Result<()> {
+        self.flush()?;
+        fs::create_dir_all(&self.directory)?;
+        let segment = Segment::create(&self.directory, self.next_offset)?;
+        self.segments.push(segment);
+        Ok(())
     }
 }

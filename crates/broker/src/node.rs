@@ -15,7 +15,10 @@ use crate::catalog::Catalog;
 use crate::config::BrokerConfig;
 use crate::durable;
 use crate::error::StartError;
+use crate::faults::ActiveFaults;
 use crate::group::Coordinator;
+use crate::transaction::{Participants, TransactionCoordinator};
+use crate::upkeep::Upkeep;
 use producer_ids::ProducerIds;
 
 /// The id of the only node.
@@ -27,7 +30,10 @@ pub(crate) struct Node {
     pub(crate) cluster_id: StrBytes,
     pub(crate) catalog: Catalog,
     pub(crate) coordinator: Coordinator,
+    pub(crate) transactions: TransactionCoordinator,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) upkeep: Upkeep,
+    pub(crate) faults: ActiveFaults,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,19 +50,40 @@ impl Node {
     pub(crate) fn open(config: &BrokerConfig) -> Result<Self, StartError> {
         let data = &config.data;
         fs::create_dir_all(data).map_err(StartError::storage(data))?;
+        let catalog = Catalog::open(data).map_err(StartError::storage(data.join("topics.json")))?;
         let journal = data.join("groups.journal");
+        let coordinator = Coordinator::open(
+            &journal,
+            config.journal_bytes,
+            config.initial_rebalance_delay,
+        )
+        .map_err(StartError::storage(journal))?;
+        let journal = data.join("transactions.journal");
+        let participants = Participants {
+            catalog: &catalog,
+            groups: &coordinator,
+        };
+        let transactions =
+            TransactionCoordinator::open(&journal, config.journal_bytes, participants)
+                .map_err(StartError::storage(journal))?;
         Ok(Self {
             cluster_id: cluster_id(&data.join("cluster.json"))?,
-            catalog: Catalog::open(data).map_err(StartError::storage(data.join("topics.json")))?,
-            coordinator: Coordinator::open(
-                &journal,
-                config.journal_bytes,
-                config.initial_rebalance_delay,
-            )
-            .map_err(StartError::storage(journal))?,
+            catalog,
+            coordinator,
+            transactions,
             producer_ids: ProducerIds::open(data.join("producer-ids.json"))
                 .map_err(StartError::storage(data.join("producer-ids.json")))?,
+            upkeep: Upkeep::default(),
+            faults: ActiveFaults::default(),
         })
+    }
+
+    /// What transactions change.
+    pub(crate) fn participants(&self) -> Participants<'_> {
+        Participants {
+            catalog: &self.catalog,
+            groups: &self.coordinator,
+        }
     }
 
     /// Brings everything to the disk; what cannot be is logged.
@@ -64,6 +91,7 @@ impl Node {
         for (what, result) in [
             ("logs", self.catalog.flush()),
             ("groups", self.coordinator.flush()),
+            ("transactions", self.transactions.flush()),
         ] {
             if let Err(error) = result {
                 tracing::error!(what, %error, "cannot flush to disk");

@@ -18,11 +18,18 @@ const MAX_CONNECTIONS: usize = 2_000;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `listener` until `stop` is told or dropped; then closes it and every connection.
-pub(crate) async fn run(listener: TcpListener, node: Arc<Node>, stop: oneshot::Receiver<()>) {
+pub(crate) async fn run(
+    listener: TcpListener,
+    node: Arc<Node>,
+    upkeep: impl Future<Output = ()>,
+    stop: oneshot::Receiver<()>,
+) {
     let mut connections = JoinSet::new();
     tokio::select! {
         () = accept(&listener, &node, &mut connections) => {}
         () = node.coordinator.run_timers() => {}
+        () = node.transactions.run_timers(node.participants()) => {}
+        () = upkeep => {}
         _ = stop => {}
     }
     drop(listener);

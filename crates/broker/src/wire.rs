@@ -52,6 +52,8 @@ pub(crate) enum WireError {
         #[source]
         source: Cause,
     },
+    #[error("a fault that was injected closes the connection")]
+    Dropped,
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -24,6 +24,8 @@ use apache::Apache;
 use docker::Docker;
 use embedded::Embedded;
 pub use kind::BrokerKind;
+pub use longshore_broker::faults;
+use longshore_broker::faults::Faults;
 
 /// A broker has this long to answer after it was started.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
@@ -43,7 +45,7 @@ enum Running {
     External,
     Docker(Box<Docker>),
     Apache(Apache),
-    Embedded(Embedded),
+    Embedded(Box<Embedded>),
 }
 
 /// Held by the one test that may use an external broker as its own.
@@ -120,7 +122,7 @@ impl TestBroker {
             }
             BrokerKind::Embedded => {
                 let embedded = Embedded::run(address).await?;
-                (embedded.bootstrap(), Running::Embedded(embedded))
+                (embedded.bootstrap(), Running::Embedded(Box::new(embedded)))
             }
         };
         Self::answering(kind, bootstrap, running).await
@@ -218,6 +220,20 @@ impl TestBroker {
             Running::Embedded(broker) => broker.start().await?,
         }
         self.answers().await
+    }
+
+    /// Makes an embedded broker misbehave. They are gone when it is stopped.
+    ///
+    /// # Errors
+    /// When it is of another kind, or stopped.
+    pub async fn faults(&self) -> anyhow::Result<Faults> {
+        match &*self.running.lock().await {
+            Running::Embedded(broker) => broker.faults(),
+            _ => bail!(
+                "{} has no faults to offer, only an embedded broker has",
+                self.kind
+            ),
+        }
     }
 
     async fn start(kind: BrokerKind) -> anyhow::Result<Self> {

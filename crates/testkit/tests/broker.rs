@@ -1,5 +1,9 @@
 //! Facts about the brokers that tests run on, whichever is chosen.
 
+use std::collections::BTreeMap;
+
+use longshore_kafka::NewTopic;
+use longshore_testkit::broker::faults::{ApiKey, Effect, Fault};
 use longshore_testkit::broker::{BrokerKind, TestBroker};
 
 #[tokio::test]
@@ -29,6 +33,36 @@ async fn an_own_broker_comes_back_with_what_it_had() {
 
     let found = broker.admin().topic("kept").await.expect("still there");
     assert_eq!(found.partitions, 2);
+}
+
+#[tokio::test]
+async fn an_embedded_broker_misbehaves_when_told_to_until_it_is_restarted() {
+    let broker = TestBroker::own(&[]).await;
+    if broker.kind() != BrokerKind::Embedded {
+        assert!(broker.faults().await.is_err());
+        return;
+    }
+    let lost = Fault::new(ApiKey::CreateTopics, Effect::DropDone);
+
+    let faults = broker.faults().await.expect("embedded");
+    let injected = faults.inject(lost.clone()).expect("no error answer");
+    let topic = NewTopic {
+        name: "lost-and-found".to_owned(),
+        partitions: 1,
+        replication: 1,
+        configs: BTreeMap::new(),
+    };
+    assert!(broker.admin().create_topics(&[topic]).await.is_err());
+    assert_eq!(injected.met(), 1);
+    let found = broker.admin().topic("lost-and-found").await;
+    assert_eq!(found.expect("created").partitions, 1);
+
+    let again = faults.inject(lost).expect("no error answer");
+    broker.stop().await.expect("stops");
+    assert!(broker.faults().await.is_err(), "stopped");
+    broker.restart().await.expect("starts");
+    broker.create_topics(&[("after", 1)]).await;
+    assert_eq!(again.met(), 0);
 }
 
 #[test]

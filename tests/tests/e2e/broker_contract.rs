@@ -3,6 +3,7 @@
 mod admin;
 mod groups;
 mod records;
+mod transactions;
 
 use longshore_event::TopicPartition;
 use longshore_testkit::broker::TestBroker;

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::{
-    FetchResponse, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, FetchResponse, FetchableTopicResponse, PartitionData,
 };
+use kafka_protocol::messages::{FetchRequest, ProducerId};
 use tokio::time::{Instant, timeout_at};
 
 use crate::catalog::{Topic, Topics};
-use crate::log::{LEADER_EPOCH, Partition, Waker};
+use crate::log::{LEADER_EPOCH, Partition, Waker, end_of};
 use crate::node::Node;
 use crate::wire::Call;
 
@@ -157,7 +157,7 @@ impl<'a> Collection<'a> {
             high_watermark
         };
         let allowed = usize::try_from(asked.partition_max_bytes).unwrap_or(0);
-        let records = match span {
+        let records = match span.filter(|_| asked.fetch_offset < until) {
             Some(span) => span
                 .read(allowed.min(self.bytes_left), self.bytes == 0, until)
                 .map_err(|error| {
@@ -166,15 +166,41 @@ impl<'a> Collection<'a> {
                 })?,
             None => Bytes::new(),
         };
+        let aborted = match committed_only {
+            true => Some(aborted(partition, asked.fetch_offset, &records)?),
+            false => None,
+        };
         self.bytes += records.len();
         self.bytes_left = self.bytes_left.saturating_sub(records.len());
         Ok(data
             .with_high_watermark(high_watermark)
             .with_last_stable_offset(stable)
             .with_log_start_offset(start)
-            .with_aborted_transactions(committed_only.then(Vec::new))
+            .with_aborted_transactions(aborted)
             .with_records(Some(records)))
     }
+}
+
+/// The aborted transactions among `records`, which were read from `from` on.
+fn aborted(
+    partition: &Partition,
+    from: i64,
+    records: &[u8],
+) -> Result<Vec<AbortedTransaction>, ResponseError> {
+    let Some(until) = end_of(records) else {
+        return Ok(Vec::new());
+    };
+    let log = partition.log();
+    // What was cut off the start since the records were read is not remembered any more.
+    if from < log.start_offset() {
+        return Err(ResponseError::OffsetOutOfRange);
+    }
+    let aborted = log.aborted(from, until).into_iter().map(|aborted| {
+        AbortedTransaction::default()
+            .with_producer_id(ProducerId(aborted.producer_id))
+            .with_first_offset(aborted.first_offset)
+    });
+    Ok(aborted.collect())
 }
 
 fn find<'a>(topics: &'a Topics, asked: &FetchTopic, by_id: bool) -> Option<&'a Arc<Topic>> {

@@ -1,4 +1,4 @@
-//! FindCoordinator: the one broker coordinates every group.
+//! FindCoordinator: the one broker coordinates every group and every transaction.
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
@@ -9,6 +9,7 @@ use crate::node::NODE_ID;
 use crate::wire::Call;
 
 const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 
 /// The first version that asks for several groups at once (KIP-699).
 const SEVERAL_SINCE: i16 = 4;
@@ -16,19 +17,13 @@ const SEVERAL_SINCE: i16 = 4;
 pub(crate) fn handle(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     let host = text(call.local.ip().to_string());
     let port = i32::from(call.local.port());
-    let is_group = request.key_type == GROUP;
-    let message = (!is_group).then(|| text("the embedded broker coordinates groups only"));
-    // There are no transactions, so nobody coordinates them.
-    let (error_code, node_id, host, port) = if is_group {
+    let is_known = matches!(request.key_type, GROUP | TRANSACTION);
+    let message = (!is_known).then(|| text("only groups and transactions have a coordinator"));
+    let (error_code, node_id, host, port) = if is_known {
         (0, NODE_ID, host, port)
     } else {
-        let none = (BrokerId(-1), text(""), -1);
-        (
-            ResponseError::UnsupportedVersion.code(),
-            none.0,
-            none.1,
-            none.2,
-        )
+        let error = ResponseError::InvalidRequest.code();
+        (error, BrokerId(-1), text(""), -1)
     };
     if call.version < SEVERAL_SINCE {
         return FindCoordinatorResponse::default()

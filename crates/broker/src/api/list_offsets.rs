@@ -78,8 +78,12 @@ fn find(
         timestamp if timestamp >= 0 => log.first_at_or_after(timestamp),
         _ => return Err(ResponseError::InvalidRequest),
     };
+    // What is not stable yet is not there for readers of committed records.
+    let by_time = !matches!(asked.timestamp, LATEST | EARLIEST | EARLIEST_LOCAL);
+    let stable = log.last_stable_offset();
+    let visible = |at: &TimestampAt| !(committed_only && by_time) || at.offset < stable;
     match found {
-        Ok(found) => Ok(found.unwrap_or(NONE)),
+        Ok(found) => Ok(found.filter(visible).unwrap_or(NONE)),
         Err(error) => {
             tracing::error!(partition = asked.partition_index, %error, "cannot read a log");
             Err(ResponseError::KafkaStorageError)

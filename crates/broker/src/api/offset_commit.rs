@@ -2,10 +2,10 @@
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::OffsetCommitRequest;
-use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
+use kafka_protocol::protocol::StrBytes;
 
 use super::code;
 use crate::catalog::Topic;
@@ -30,7 +30,12 @@ pub(crate) fn handle(node: &Node, request: OffsetCommitRequest) -> OffsetCommitR
             .partitions
             .iter()
             .map(|partition| {
-                let committed = check(topic, partition)?;
+                let committed = Committed {
+                    offset: partition.committed_offset,
+                    leader_epoch: partition.committed_leader_epoch,
+                    metadata: metadata(&partition.committed_metadata),
+                };
+                check(topic, partition.partition_index, &committed)?;
                 offsets.set(&asked.name, partition.partition_index, committed);
                 Ok(())
             })
@@ -63,20 +68,22 @@ pub(crate) fn handle(node: &Node, request: OffsetCommitRequest) -> OffsetCommitR
     OffsetCommitResponse::default().with_topics(responses.collect())
 }
 
-fn check(
+/// Whether `committed` may be committed for a partition.
+pub(super) fn check(
     topic: Option<&Topic>,
-    asked: &OffsetCommitRequestPartition,
-) -> Result<Committed, ResponseError> {
+    partition: i32,
+    committed: &Committed,
+) -> Result<(), ResponseError> {
     topic
-        .and_then(|topic| topic.partition(asked.partition_index))
+        .and_then(|topic| topic.partition(partition))
         .ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let metadata = asked.committed_metadata.as_deref().unwrap_or_default();
-    if metadata.len() > MAX_METADATA_BYTES {
+    if committed.metadata.len() > MAX_METADATA_BYTES {
         return Err(ResponseError::OffsetMetadataTooLarge);
     }
-    Ok(Committed {
-        offset: asked.committed_offset,
-        leader_epoch: asked.committed_leader_epoch,
-        metadata: metadata.to_owned(),
-    })
+    Ok(())
+}
+
+/// No metadata and empty metadata are the same.
+pub(super) fn metadata(metadata: &Option<StrBytes>) -> String {
+    metadata.as_deref().unwrap_or_default().to_owned()
 }

@@ -7,14 +7,20 @@ use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{
     PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
+use kafka_protocol::protocol::StrBytes;
 
 use super::{Refusal, outcome};
 use crate::catalog::Topic;
-use crate::log::{Append, AppendError, BatchError, IncomingBatch, SequenceError};
-use crate::node::{Node, now_ms};
+use crate::log::{AppendError, BatchError, BatchHeader, IncomingBatch, SequenceError};
+use crate::node::Node;
+use crate::transaction::Producer;
+use crate::wire::Call;
 
 /// With these acknowledgements the client does not wait for an answer.
 const NO_ACKS: i16 = 0;
+
+/// The first version whose clients abort a transaction when they are told to (KIP-890).
+const ABORTABLE_SINCE: i16 = 11;
 
 /// Where a batch was put.
 struct Written {
@@ -24,7 +30,7 @@ struct Written {
 }
 
 /// Appends everything in `request`; `None` when the client does not want to know.
-pub(crate) fn handle(node: &Node, request: ProduceRequest) -> Option<ProduceResponse> {
+pub(crate) fn handle(node: &Node, call: &Call, request: ProduceRequest) -> Option<ProduceResponse> {
     let topics = node.catalog.topics();
     let acks = request.acks;
     let mut responses = Vec::with_capacity(request.topic_data.len());
@@ -32,7 +38,14 @@ pub(crate) fn handle(node: &Node, request: ProduceRequest) -> Option<ProduceResp
         let topic = topics.get(&data.name);
         let partitions = data.partition_data.into_iter().map(|partition| {
             let index = partition.index;
-            let written = check_acks(acks).and_then(|()| write(topic.map(|topic| &**topic), partition));
+            let written = check_acks(acks).and_then(|()| {
+                let transaction = InTransaction {
+                    node,
+                    id: request.transactional_id.as_deref(),
+                    version: call.version,
+                };
+                write(&transaction, topic.map(|topic| &**topic), partition)
+            });
             if let Err(refusal) = &written {
                 let (topic, error) = (data.name.as_str(), refusal.error);
                 tracing::debug!(topic, partition = index, %error, reason = refusal.message, "refused a batch");
@@ -48,16 +61,22 @@ pub(crate) fn handle(node: &Node, request: ProduceRequest) -> Option<ProduceResp
     (acks != NO_ACKS).then(|| ProduceResponse::default().with_responses(responses))
 }
 
-fn write(topic: Option<&Topic>, data: PartitionProduceData) -> Result<Written, Refusal> {
+fn write(
+    transaction: &InTransaction<'_>,
+    topic: Option<&Topic>,
+    data: PartitionProduceData,
+) -> Result<Written, Refusal> {
     let unknown = || Refusal::new(ResponseError::UnknownTopicOrPartition, "no such partition");
     let topic = topic.ok_or_else(unknown)?;
     let partition = topic.partition(data.index).ok_or_else(unknown)?;
     let batch = check(topic, data.records.unwrap_or_default())?;
-    let how = Append {
-        segment_bytes: topic.segment_bytes,
-        append_time: topic.log_append_time.then(now_ms),
+    let how = topic.append();
+    let append = || partition.append(&batch, &how);
+    let appended = if batch.header.is_transactional() {
+        transaction.append(&batch.header, (&topic.name, data.index), append)??
+    } else {
+        append()?
     };
-    let appended = partition.append(&batch, &how)?;
     Ok(Written {
         base_offset: appended.base_offset,
         append_time: how.append_time,
@@ -76,11 +95,51 @@ fn check(topic: &Topic, records: Bytes) -> Result<IncomingBatch, Refusal> {
         return Err(Refusal::new(ResponseError::MessageTooLarge, message));
     }
     let batch = IncomingBatch::check(records)?;
-    if batch.header.is_transactional() {
-        let message = "the embedded broker has no transactions";
-        return Err(Refusal::new(ResponseError::InvalidTxnState, message));
+    if topic.compacted && batch.has_keyless_record() {
+        let message = format!(
+            "topic {} is compacted: every record needs a key",
+            topic.name
+        );
+        return Err(Refusal::new(ResponseError::InvalidRecord, message));
     }
     Ok(batch)
+}
+
+/// The transaction that transactional batches of a request belong to.
+struct InTransaction<'a> {
+    node: &'a Node,
+    id: Option<&'a StrBytes>,
+    version: i16,
+}
+
+impl InTransaction<'_> {
+    fn append<T>(
+        &self,
+        header: &BatchHeader,
+        partition: (&str, i32),
+        append: impl FnOnce() -> T,
+    ) -> Result<T, Refusal> {
+        let caller = Producer {
+            id: header.producer_id,
+            epoch: header.producer_epoch,
+        };
+        let transactions = &self.node.transactions;
+        let appended = match self.id {
+            Some(id) => transactions.in_partition(id, caller, partition, append),
+            None => Err(ResponseError::InvalidRequest),
+        };
+        appended.map_err(|error| {
+            let error = match error {
+                // What a producer is told that is fenced has another name here.
+                ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
+                ResponseError::InvalidTxnState if self.version >= ABORTABLE_SINCE => {
+                    ResponseError::TransactionAbortable
+                }
+                error => error,
+            };
+            Refusal::new(error, "the batch is not part of an ongoing transaction")
+        })
+    }
 }
 
 fn check_acks(acks: i16) -> Result<(), Refusal> {
@@ -132,6 +191,7 @@ impl From<AppendError> for Refusal {
             AppendError::Sequence(SequenceError::StaleEpoch { .. }) => {
                 ResponseError::InvalidProducerEpoch
             }
+            AppendError::InTransaction => ResponseError::InvalidTxnState,
             AppendError::Deleted => ResponseError::UnknownTopicOrPartition,
             AppendError::Storage(source) => {
                 tracing::error!(error = %source, "cannot write a log; is the disk full?");

@@ -6,7 +6,8 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::config::{self, TopicConfigs};
-use crate::log::Partition;
+use crate::log::{Append, Partition};
+use crate::node::now_ms;
 
 /// One version of a topic; a change makes a new one that shares the partitions.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub(crate) struct Topic {
     pub(crate) max_message_bytes: usize,
     pub(crate) segment_bytes: u64,
     pub(crate) log_append_time: bool,
+    /// Whether every record must have a key.
+    pub(crate) compacted: bool,
 }
 
 impl Topic {
@@ -34,8 +37,17 @@ impl Topic {
             max_message_bytes: config::max_message_bytes(&configs),
             segment_bytes: config::segment_bytes(&configs),
             log_append_time: config::uses_log_append_time(&configs),
+            compacted: config::is_compacted(&configs),
             configs,
             partitions,
+        }
+    }
+
+    /// How batches are appended to its partitions.
+    pub(crate) fn append(&self) -> Append {
+        Append {
+            segment_bytes: self.segment_bytes,
+            append_time: self.log_append_time.then(now_ms),
         }
     }
 

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use kafka_protocol::error::ResponseError;
 use tokio::sync::{Notify, oneshot};
 
-use super::journal::{Entry, Journal};
+use super::entry::Entry;
 use super::machine::{Action, Answer, CallId, Caller, Join, Leaver, Sync};
 use super::offsets::Offsets;
+use super::pending::PendingOffsets;
 use super::slot::{self, Slot};
+use crate::journal::Journal;
 use crate::sync::lock;
 
 /// All consumer groups.
@@ -29,7 +31,7 @@ pub(crate) struct Coordinator {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) groups: BTreeMap<String, Slot>,
-    journal: Journal,
+    journal: Journal<Entry>,
     callers: HashMap<CallId, oneshot::Sender<Answer>>,
     next_call: CallId,
     sleeps_until: Option<Instant>,
@@ -129,6 +131,19 @@ impl Coordinator {
         results
     }
 
+    /// Makes the members of a group join again; returns whether it has any.
+    pub(crate) fn force_rebalance(&self, group_id: &str) -> bool {
+        let mut inner = self.inner();
+        let slot = inner.groups.get(group_id);
+        if slot.is_none_or(|slot| slot.group.is_empty()) {
+            return false;
+        }
+        self.change(&mut inner, group_id, |slot, now| {
+            slot.group.force_rebalance(now)
+        });
+        true
+    }
+
     /// Commits `offsets` as `caller`.
     ///
     /// # Errors
@@ -155,17 +170,21 @@ impl Coordinator {
         };
         inner.write(&entry)?;
         if let Entry::Committed { offsets, .. } = entry {
-            self.slot(&mut inner, group_id).offsets.merge(offsets);
+            self.slot(&mut inner, group_id).commit(offsets);
         }
         inner.rewrite_journal_if_due();
         Ok(())
     }
 
-    /// Gives `read` the committed offsets of a group; a group that is not there has none.
-    pub(crate) fn offsets<T>(&self, group_id: &str, read: impl FnOnce(&Offsets) -> T) -> T {
+    /// Gives `read` the offsets of a group, committed and pending; a group that is not there has none.
+    pub(crate) fn offsets<T>(
+        &self,
+        group_id: &str,
+        read: impl FnOnce(&Offsets, &PendingOffsets) -> T,
+    ) -> T {
         match self.inner().groups.get(group_id) {
-            Some(slot) => read(&slot.offsets),
-            None => read(&Offsets::default()),
+            Some(slot) => read(&slot.offsets, &slot.pending),
+            None => read(&Offsets::default(), &PendingOffsets::default()),
         }
     }
 
@@ -195,7 +214,7 @@ impl Coordinator {
         let partitions_by_group: Vec<(String, Vec<i32>)> = inner
             .groups
             .iter()
-            .map(|(id, slot)| (id.clone(), slot.offsets.partitions_of(topic)))
+            .map(|(id, slot)| (id.clone(), slot.partitions_of(topic)))
             .filter(|(_, partitions)| !partitions.is_empty())
             .collect();
         for (group_id, partitions) in partitions_by_group {
@@ -282,7 +301,7 @@ impl Coordinator {
         }
     }
 
-    fn slot<'a>(&self, inner: &'a mut Inner, group_id: &str) -> &'a mut Slot {
+    pub(super) fn slot<'a>(&self, inner: &'a mut Inner, group_id: &str) -> &'a mut Slot {
         inner
             .groups
             .entry(group_id.to_owned())
@@ -339,13 +358,13 @@ impl Inner {
         })?;
         if let Some(slot) = self.groups.get_mut(group_id) {
             for partition in partitions {
-                slot.offsets.remove(topic, *partition);
+                slot.forget(topic, *partition);
             }
         }
         Ok(())
     }
 
-    fn write(&mut self, entry: &Entry) -> Result<(), ResponseError> {
+    pub(super) fn write(&mut self, entry: &Entry) -> Result<(), ResponseError> {
         self.journal.append(entry).map_err(|error| {
             tracing::error!(%error, "cannot write the journal of groups");
             // Retriable for every client, as a disk may get space again.
@@ -353,7 +372,7 @@ impl Inner {
         })
     }
 
-    fn rewrite_journal_if_due(&mut self) {
+    pub(super) fn rewrite_journal_if_due(&mut self) {
         if self.journal.is_due_for_rewrite() {
             self.rewrite_journal();
         }
@@ -370,6 +389,8 @@ async fn answered(answer: oneshot::Receiver<Answer>) -> Answer {
         .await
         .unwrap_or(Answer::Failed(ResponseError::CoordinatorNotAvailable))
 }
+
+mod transactions;
 
 #[cfg(test)]
 mod tests;

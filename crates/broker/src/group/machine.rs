@@ -189,6 +189,35 @@ impl Group {
         }
     }
 
+    /// Whether `caller` may commit offsets in a transaction. One that names no member may, as clients
+    /// from before KIP-447 do; it proves nothing about the generation, and is no sign of life.
+    pub(crate) fn may_commit_in_transaction(
+        &mut self,
+        caller: &Caller,
+    ) -> Result<(), ResponseError> {
+        let names_itself =
+            caller.generation >= 0 || !caller.member_id.is_empty() || caller.instance_id.is_some();
+        if !names_itself {
+            return Ok(());
+        }
+        let generation = self.generation;
+        self.member(caller)?;
+        if caller.generation == generation {
+            Ok(())
+        } else {
+            Err(ResponseError::IllegalGeneration)
+        }
+    }
+
+    /// Makes the members join again.
+    pub(crate) fn force_rebalance(&mut self, now: Instant) -> Vec<Action> {
+        let mut out = Vec::new();
+        if !self.members.is_empty() {
+            self.rebalance(now, &mut out);
+        }
+        out
+    }
+
     /// Does what is due at `now`.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Action> {
         let mut out = Vec::new();

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::journal::Entry;
+use super::entry::Entry;
 use super::machine::Group;
 use super::offsets::Offsets;
+use super::pending::PendingOffsets;
+use crate::log::Outcome;
 
 /// A group and its offsets.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) group: Group,
     pub(super) offsets: Offsets,
+    pub(super) pending: PendingOffsets,
 }
 
 impl Slot {
@@ -19,12 +22,45 @@ impl Slot {
         Self {
             group: Group::new(initial_delay),
             offsets: Offsets::default(),
+            pending: PendingOffsets::default(),
         }
     }
 
     /// Whether there is nothing to remember: neither members nor offsets.
     pub(super) fn is_unused(&self) -> bool {
-        self.group.is_idle() && self.offsets.is_empty()
+        self.group.is_idle() && self.offsets.is_empty() && self.pending.is_empty()
+    }
+
+    /// Takes over what was committed outside a transaction. It takes the place of what is pending, which
+    /// was committed before.
+    pub(super) fn commit(&mut self, offsets: Offsets) {
+        for (topic, partitions) in offsets.iter() {
+            for (partition, _) in partitions {
+                self.pending.forget(topic, partition);
+            }
+        }
+        self.offsets.merge(offsets);
+    }
+
+    /// Removes what is committed in one partition, and what is pending.
+    pub(super) fn forget(&mut self, topic: &str, partition: i32) {
+        self.offsets.remove(topic, partition);
+        self.pending.forget(topic, partition);
+    }
+
+    /// The partitions of `topic` that have a committed or a pending offset.
+    pub(super) fn partitions_of(&self, topic: &str) -> Vec<i32> {
+        let mut partitions = self.offsets.partitions_of(topic);
+        partitions.extend(self.pending.partitions_of(topic));
+        partitions
+    }
+
+    /// Takes over or drops what the transaction of `producer_id` committed.
+    pub(super) fn settle(&mut self, producer_id: i64, outcome: Outcome) {
+        let pending = self.pending.take(producer_id);
+        if outcome == Outcome::Committed {
+            self.offsets.merge(pending);
+        }
     }
 
     /// What the journal has to say for this group to be as it is.
@@ -37,7 +73,15 @@ impl Slot {
             group: id.to_owned(),
             offsets: self.offsets.clone(),
         });
-        std::iter::once(members).chain(offsets)
+        let pending = self
+            .pending
+            .iter()
+            .map(|(producer_id, offsets)| Entry::Pending {
+                group: id.to_owned(),
+                producer_id,
+                offsets: offsets.clone(),
+            });
+        std::iter::once(members).chain(offsets).chain(pending)
     }
 }
 
@@ -52,7 +96,23 @@ pub(super) fn replay(
     match entry {
         Entry::Committed { group, offsets } => {
             let slot = groups.entry(group).or_insert_with(new);
-            slot.offsets.merge(offsets);
+            slot.commit(offsets);
+        }
+        Entry::Pending {
+            group,
+            producer_id,
+            offsets,
+        } => {
+            let slot = groups.entry(group).or_insert_with(new);
+            slot.pending.add(producer_id, offsets);
+        }
+        Entry::Settled {
+            group,
+            producer_id,
+            outcome,
+        } => {
+            let slot = groups.entry(group).or_insert_with(new);
+            slot.settle(producer_id, outcome);
         }
         Entry::Forgotten {
             group,
@@ -61,7 +121,7 @@ pub(super) fn replay(
         } => {
             let slot = groups.entry(group).or_insert_with(new);
             for partition in partitions {
-                slot.offsets.remove(&topic, partition);
+                slot.forget(&topic, partition);
             }
         }
         Entry::Members { group, state } => {

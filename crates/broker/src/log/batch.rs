@@ -5,6 +5,8 @@
 
 use bytes::Bytes;
 
+use super::records::Records;
+
 /// Bytes before the first record.
 pub(crate) const HEADER_BYTES: usize = 61;
 
@@ -27,6 +29,8 @@ const COMPRESSION_MASK: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
+/// The base timestamp is not one, but when tombstones may go.
+const DELETE_HORIZON: i16 = 0x40;
 
 /// The epoch of the only leader there ever is.
 pub(crate) const LEADER_EPOCH: i32 = 0;
@@ -140,15 +144,78 @@ impl BatchHeader {
         self.attributes & LOG_APPEND_TIME != 0
     }
 
+    fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut header = [0; HEADER_BYTES];
+        let length = (self.size - LENGTH_COUNTS_FROM) as i32;
+        put(&mut header, 0, self.base_offset.to_be_bytes());
+        put(&mut header, LENGTH_AT, length.to_be_bytes());
+        put(&mut header, LEADER_EPOCH_AT, LEADER_EPOCH.to_be_bytes());
+        put(&mut header, MAGIC_AT, 2_i8.to_be_bytes());
+        put(&mut header, CRC_AT, self.crc.to_be_bytes());
+        put(&mut header, ATTRIBUTES_AT, self.attributes.to_be_bytes());
+        put(
+            &mut header,
+            LAST_OFFSET_DELTA_AT,
+            self.last_offset_delta.to_be_bytes(),
+        );
+        put(
+            &mut header,
+            BASE_TIMESTAMP_AT,
+            self.base_timestamp.to_be_bytes(),
+        );
+        put(
+            &mut header,
+            MAX_TIMESTAMP_AT,
+            self.max_timestamp.to_be_bytes(),
+        );
+        put(&mut header, PRODUCER_ID_AT, self.producer_id.to_be_bytes());
+        put(
+            &mut header,
+            PRODUCER_EPOCH_AT,
+            self.producer_epoch.to_be_bytes(),
+        );
+        put(
+            &mut header,
+            BASE_SEQUENCE_AT,
+            self.base_sequence.to_be_bytes(),
+        );
+        put(
+            &mut header,
+            RECORD_COUNT_AT,
+            self.record_count.to_be_bytes(),
+        );
+        header
+    }
+
+    /// When tombstones in this batch may go, in milliseconds since 1970 (KIP-534); `None` before its
+    /// first compaction.
+    pub(crate) fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
+    /// A compacted batch has fewer records than offsets, down to none.
     fn check_count(&self) -> Result<(), BatchError> {
-        let consistent = self.record_count > 0 && self.last_offset_delta == self.record_count - 1;
-        if consistent {
+        let offsets = i64::from(self.last_offset_delta) + 1;
+        if self.last_offset_delta >= 0 && (0..=offsets).contains(&i64::from(self.record_count)) {
             Ok(())
         } else {
-            Err(BatchError::Count {
-                count: self.record_count,
-                last_offset_delta: self.last_offset_delta,
-            })
+            Err(self.wrong_count())
+        }
+    }
+
+    /// No producer leaves offsets out.
+    fn check_whole(&self) -> Result<(), BatchError> {
+        if i64::from(self.record_count) == i64::from(self.last_offset_delta) + 1 {
+            Ok(())
+        } else {
+            Err(self.wrong_count())
+        }
+    }
+
+    fn wrong_count(&self) -> BatchError {
+        BatchError::Count {
+            count: self.record_count,
+            last_offset_delta: self.last_offset_delta,
         }
     }
 }
@@ -171,10 +238,40 @@ impl IncomingBatch {
             });
         }
         header.check_crc(&bytes)?;
+        header.check_whole()?;
         if header.is_control() {
             return Err(BatchError::Control);
         }
         Ok(Self { header, bytes })
+    }
+
+    /// A control batch of one record, which only the broker writes. `timestamp`: milliseconds since 1970.
+    pub(super) fn control(
+        producer_id: i64,
+        producer_epoch: i16,
+        timestamp: i64,
+        record: &[u8],
+    ) -> Self {
+        let parsed = BatchHeader {
+            base_offset: 0,
+            size: HEADER_BYTES + record.len(),
+            crc: 0,
+            attributes: TRANSACTIONAL | CONTROL,
+            last_offset_delta: 0,
+            base_timestamp: timestamp,
+            max_timestamp: timestamp,
+            producer_id,
+            producer_epoch,
+            base_sequence: -1,
+            record_count: 1,
+        };
+        let mut header = parsed.encode();
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&header[ATTRIBUTES_AT..]), record);
+        put(&mut header, CRC_AT, crc.to_be_bytes());
+        Self {
+            header: BatchHeader { crc, ..parsed },
+            bytes: [&header[..], record].concat().into(),
+        }
     }
 
     /// The header as it goes into the log at `base_offset`; `append_time` (milliseconds since 1970)
@@ -195,9 +292,54 @@ impl IncomingBatch {
         header
     }
 
+    /// Whether there is a record without a key. Not seen when the batch is compressed.
+    pub(crate) fn has_keyless_record(&self) -> bool {
+        !self.header.is_compressed()
+            && Records::of(self.records()).any(|record| record.key.is_none())
+    }
+
     /// The bytes after the header.
     pub(crate) fn records(&self) -> &[u8] {
         &self.bytes[HEADER_BYTES..]
+    }
+}
+
+/// What compaction makes of a batch.
+#[derive(Debug)]
+pub(crate) struct Compacted {
+    /// The records that are left; may be empty.
+    pub(crate) records: Vec<u8>,
+    pub(crate) record_count: i32,
+    pub(crate) max_timestamp: i64,
+    /// When its tombstones may go, in milliseconds since 1970; the timestamps of `records` count from it.
+    pub(crate) delete_horizon: Option<i64>,
+}
+
+impl Compacted {
+    /// The batch that takes the place of `former`. Offsets, sequence numbers and producer stay.
+    pub(crate) fn in_place_of(&self, former: &[u8; HEADER_BYTES]) -> Vec<u8> {
+        let mut header = *former;
+        let length = (HEADER_BYTES + self.records.len() - LENGTH_COUNTS_FROM) as i32;
+        put(&mut header, LENGTH_AT, length.to_be_bytes());
+        put(
+            &mut header,
+            RECORD_COUNT_AT,
+            self.record_count.to_be_bytes(),
+        );
+        put(
+            &mut header,
+            MAX_TIMESTAMP_AT,
+            self.max_timestamp.to_be_bytes(),
+        );
+        if let Some(horizon) = self.delete_horizon {
+            let attributes = i16::from_be_bytes(field(former, ATTRIBUTES_AT)) | DELETE_HORIZON;
+            put(&mut header, ATTRIBUTES_AT, attributes.to_be_bytes());
+            put(&mut header, BASE_TIMESTAMP_AT, horizon.to_be_bytes());
+        }
+        let crc = crc32c::crc32c(&header[ATTRIBUTES_AT..]);
+        let crc = crc32c::crc32c_append(crc, &self.records);
+        put(&mut header, CRC_AT, crc.to_be_bytes());
+        [&header[..], &self.records].concat()
     }
 }
 
@@ -212,115 +354,4 @@ fn put<const N: usize>(header: &mut [u8; HEADER_BYTES], at: usize, value: [u8; N
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// A batch of `count` records of `bytes_each` opaque bytes, as a producer would send it.
-    pub(crate) struct BatchOf {
-        pub(crate) count: i32,
-        pub(crate) timestamp: i64,
-        pub(crate) producer: (i64, i16, i32),
-        pub(crate) body: Vec<u8>,
-    }
-
-    impl Default for BatchOf {
-        fn default() -> Self {
-            Self {
-                count: 1,
-                timestamp: 1_000,
-                producer: (-1, -1, -1),
-                body: vec![7; 40],
-            }
-        }
-    }
-
-    impl BatchOf {
-        pub(crate) fn bytes(&self) -> Bytes {
-            let mut header = [0; HEADER_BYTES];
-            let length = (HEADER_BYTES + self.body.len() - LENGTH_COUNTS_FROM) as i32;
-            put(&mut header, LENGTH_AT, length.to_be_bytes());
-            put(&mut header, MAGIC_AT, 2_i8.to_be_bytes());
-            put(
-                &mut header,
-                LAST_OFFSET_DELTA_AT,
-                (self.count - 1).to_be_bytes(),
-            );
-            put(&mut header, BASE_TIMESTAMP_AT, self.timestamp.to_be_bytes());
-            put(&mut header, MAX_TIMESTAMP_AT, self.timestamp.to_be_bytes());
-            put(&mut header, PRODUCER_ID_AT, self.producer.0.to_be_bytes());
-            put(
-                &mut header,
-                PRODUCER_EPOCH_AT,
-                self.producer.1.to_be_bytes(),
-            );
-            put(&mut header, BASE_SEQUENCE_AT, self.producer.2.to_be_bytes());
-            put(&mut header, RECORD_COUNT_AT, self.count.to_be_bytes());
-            let crc = crc32c::crc32c_append(crc32c::crc32c(&header[ATTRIBUTES_AT..]), &self.body);
-            put(&mut header, CRC_AT, crc.to_be_bytes());
-            [&header[..], &self.body[..]].concat().into()
-        }
-
-        pub(crate) fn checked(&self) -> IncomingBatch {
-            IncomingBatch::check(self.bytes()).unwrap()
-        }
-    }
-
-    #[test]
-    fn a_flipped_bit_is_a_checksum_error() {
-        let mut bytes = BatchOf::default().bytes().to_vec();
-        *bytes.last_mut().unwrap() ^= 1;
-
-        let refused = IncomingBatch::check(bytes.into()).unwrap_err();
-
-        assert!(matches!(refused, BatchError::Checksum { .. }), "{refused}");
-    }
-
-    #[test]
-    fn base_offset_and_leader_epoch_are_outside_the_checksum() {
-        let batch = BatchOf::default().checked();
-
-        let stored = [&batch.stamped(41, None)[..], batch.records()].concat();
-
-        let header = BatchHeader::parse(&stored).unwrap();
-        assert_eq!(header.base_offset, 41);
-        header.check_crc(&stored).unwrap();
-    }
-
-    #[test]
-    fn log_append_time_replaces_the_timestamp_and_keeps_the_checksum_right() {
-        let batch = BatchOf::default().checked();
-
-        let stored = [&batch.stamped(0, Some(5_000))[..], batch.records()].concat();
-
-        let header = BatchHeader::parse(&stored).unwrap();
-        assert_eq!(header.max_timestamp, 5_000);
-        assert!(header.has_log_append_time());
-        header.check_crc(&stored).unwrap();
-    }
-
-    #[test]
-    fn no_truncation_and_no_claimed_length_panics() {
-        let bytes = BatchOf::default().bytes();
-
-        for end in 0..bytes.len() {
-            assert!(IncomingBatch::check(bytes.slice(..end)).is_err());
-        }
-        for length in [i32::MIN, -1, 0, 48, i32::MAX] {
-            let mut bytes = bytes.to_vec();
-            bytes[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&length.to_be_bytes());
-            assert!(IncomingBatch::check(bytes.into()).is_err());
-        }
-    }
-
-    #[test]
-    fn two_batches_in_one_request_are_refused() {
-        let one = BatchOf::default().bytes();
-
-        let refused = IncomingBatch::check([&one[..], &one[..]].concat().into()).unwrap_err();
-
-        assert!(
-            matches!(refused, BatchError::NotOneBatch { .. }),
-            "{refused}"
-        );
-    }
-}
+pub(crate) mod tests;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use super::{Append, AppendError, Appended, IncomingBatch, PartitionLog};
+use super::{Append, AppendError, Appended, IncomingBatch, Marker, PartitionLog};
 use crate::sync::lock;
 
 /// One partition of a topic.
@@ -49,6 +49,23 @@ impl Partition {
         let appended = self.log().append(batch, how)?;
         self.wake();
         Ok(appended)
+    }
+
+    /// Ends a transaction and wakes the fetches that wait for its records.
+    ///
+    /// # Errors
+    ///
+    /// See [`PartitionLog::end_transaction`].
+    pub(crate) fn end_transaction(
+        &self,
+        marker: &Marker,
+        how: &Append,
+    ) -> Result<bool, AppendError> {
+        let ended = self.log().end_transaction(marker, how)?;
+        if ended {
+            self.wake();
+        }
+        Ok(ended)
     }
 
     /// Closes the log for ever and tells who waits for it.

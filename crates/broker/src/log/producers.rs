@@ -1,6 +1,6 @@
 //! Idempotent producers of one partition: is a batch new, a repeat, or out of order (KIP-98)?
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::batch::BatchHeader;
 
@@ -93,6 +93,7 @@ impl Producers {
 
     /// Remembers that the batch with `header` is in the log at its base offset.
     pub(crate) fn record(&mut self, header: &BatchHeader) {
+        // A marker has no sequence number.
         if header.producer_id < 0 || header.is_control() {
             return;
         }
@@ -115,6 +116,15 @@ impl Producers {
             last_sequence: last_sequence(header),
             base_offset: header.base_offset,
         });
+    }
+
+    /// Where the last batch of each producer is: what a restart needs to know their next sequence numbers.
+    pub(super) fn last_batches(&self) -> HashSet<i64> {
+        let last = self
+            .by_id
+            .values()
+            .filter_map(|producer| producer.recent.back());
+        last.map(|written| written.base_offset).collect()
     }
 
     fn forget_longest_silent(&mut self) {

@@ -119,6 +119,16 @@ fn whole_batches(chunk: &[u8], max_bytes: usize, until: i64) -> usize {
     length
 }
 
+/// The offset after the last of the whole batches in `batches`; `None` when there is none.
+pub(crate) fn end_of(mut batches: &[u8]) -> Option<i64> {
+    let mut end = None;
+    while let Ok(header) = BatchHeader::parse(batches) {
+        end = Some(header.next_offset());
+        batches = batches.get(header.size..).unwrap_or_default();
+    }
+    end
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::batch::tests::BatchOf;

@@ -4,8 +4,10 @@ use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 use super::batch::{BatchError, BatchHeader, HEADER_BYTES};
+use super::marker;
 use super::producers::Producers;
 use super::segment::{self, Segment};
+use super::transactions::Transactions;
 
 /// Reads ahead this many bytes, so that small batches do not cost a system call each.
 const READ_AHEAD_BYTES: usize = 1024 * 1024;
@@ -20,6 +22,7 @@ pub(crate) struct Recovered {
     pub(crate) segments: Vec<Segment>,
     pub(crate) next_offset: i64,
     pub(crate) producers: Producers,
+    pub(crate) transactions: Transactions,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +33,8 @@ enum Unsound {
     Batch(BatchError),
     #[error("batch of {0} bytes is larger than any producer can send")]
     Size(usize),
-    #[error("offset {actual} follows where {expected} is due")]
-    Offset { expected: i64, actual: i64 },
+    #[error("offset {actual} follows where {least} is due, or a later one")]
+    Offset { least: i64, actual: i64 },
 }
 
 /// Reads the log in `directory`, cutting what a crash left unfinished.
@@ -44,13 +47,17 @@ pub(crate) fn recover(directory: &Path) -> io::Result<Recovered> {
         segments: Vec::new(),
         next_offset: 0,
         producers: Producers::default(),
+        transactions: Transactions::default(),
     };
+    segment::remove_unfinished(directory)?;
     let mut cut = false;
     for (base_offset, path) in segment::list(directory)? {
-        let follows = recovered.segments.is_empty() || base_offset == recovered.next_offset;
-        if cut || !follows {
+        if cut {
             set_aside(&path)?;
-            cut = true;
+            continue;
+        }
+        if !recovered.segments.is_empty() && base_offset < recovered.next_offset {
+            remove_merged(&path)?;
             continue;
         }
         let mut segment = Segment::open(path, base_offset)?;
@@ -74,6 +81,10 @@ fn read_segment(segment: &mut Segment, recovered: &mut Recovered) -> io::Result<
             Ok(header) => {
                 segment.admit(&header);
                 recovered.producers.record(&header);
+                recovered.transactions.note_data(&header);
+                if let Some(outcome) = marker::outcome_of(&header, &batch) {
+                    recovered.transactions.note_marker(&header, outcome);
+                }
                 recovered.next_offset = header.next_offset();
             }
             Err(unsound) => {
@@ -97,7 +108,7 @@ fn read_segment(segment: &mut Segment, recovered: &mut Recovered) -> io::Result<
 fn read_batch(
     reader: &mut impl Read,
     left: u64,
-    expected: i64,
+    least: i64,
     batch: &mut Vec<u8>,
 ) -> io::Result<Result<BatchHeader, Unsound>> {
     if left < HEADER_BYTES as u64 {
@@ -109,9 +120,10 @@ fn read_batch(
         Ok(header) => header,
         Err(error) => return Ok(Err(Unsound::Batch(error))),
     };
-    if header.base_offset != expected {
+    // Later than due is no fault: compaction leaves gaps.
+    if header.base_offset < least {
         let actual = header.base_offset;
-        return Ok(Err(Unsound::Offset { expected, actual }));
+        return Ok(Err(Unsound::Offset { least, actual }));
     }
     if header.size > MAX_BATCH_BYTES {
         return Ok(Err(Unsound::Size(header.size)));
@@ -136,6 +148,12 @@ fn set_aside(path: &Path) -> io::Result<()> {
         "a segment behind an unsound one was set aside; its records are lost to readers"
     );
     std::fs::rename(path, aside)
+}
+
+/// Removes a segment that a compaction had put into the one before it when a crash came.
+fn remove_merged(path: &Path) -> io::Result<()> {
+    tracing::info!(path = %path.display(), "remove a segment that was merged into the one before it");
+    std::fs::remove_file(path)
 }
 
 #[cfg(test)]

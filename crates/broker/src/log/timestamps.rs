@@ -6,6 +6,7 @@ use std::io;
 use super::PartitionLog;
 use super::batch::{BatchHeader, HEADER_BYTES};
 use super::read::Span;
+use super::records::Records;
 
 /// A record found by timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,13 +23,13 @@ impl PartitionLog {
     ///
     /// The log cannot be read.
     pub(crate) fn first_at_or_after(&self, timestamp: i64) -> io::Result<Option<TimestampAt>> {
-        let Some(span) = self.span_of_timestamp(timestamp) else {
-            return Ok(None);
-        };
-        for found in span.headers() {
-            let (position, header) = found?;
-            if header.max_timestamp >= timestamp {
-                return first_in_batch(&span, position, &header, timestamp).map(Some);
+        let from = self.start_offset;
+        for span in self.spans_of_timestamp(timestamp) {
+            for found in span.headers() {
+                let (position, header) = found?;
+                if header.max_timestamp >= timestamp && header.next_offset() > from {
+                    return first_in_batch(&span, position, &header, timestamp, from).map(Some);
+                }
             }
         }
         Ok(None)
@@ -47,67 +48,36 @@ impl PartitionLog {
     }
 }
 
+/// The first record of a batch with a timestamp of `timestamp` or later and an offset of at least `from`.
 fn first_in_batch(
     span: &Span,
     position: u64,
     header: &BatchHeader,
     timestamp: i64,
+    from: i64,
 ) -> io::Result<TimestampAt> {
     let start = TimestampAt {
-        offset: header.base_offset,
+        offset: header.base_offset.max(from),
         timestamp: if header.has_log_append_time() {
             header.max_timestamp
         } else {
             header.base_timestamp
         },
     };
-    if start.timestamp >= timestamp || header.is_compressed() {
+    if header.is_compressed() || header.has_log_append_time() {
         return Ok(start);
     }
     let batch = span.read_at(position, header.size)?;
-    let mut records = &batch[HEADER_BYTES..];
-    while let Some(record) = next_record(&mut records) {
-        let at = header.base_timestamp.saturating_add(record.timestamp_delta);
-        if at >= timestamp {
-            return Ok(TimestampAt {
-                offset: header.base_offset + record.offset_delta,
-                timestamp: at,
-            });
+    for record in Records::of(&batch[HEADER_BYTES..]) {
+        let at = TimestampAt {
+            offset: header.base_offset + record.offset_delta,
+            timestamp: header.base_timestamp.saturating_add(record.timestamp_delta),
+        };
+        if at.timestamp >= timestamp && at.offset >= from {
+            return Ok(at);
         }
     }
     Ok(start)
-}
-
-struct RecordStart {
-    timestamp_delta: i64,
-    offset_delta: i64,
-}
-
-/// Reads the start of the next record and skips the rest of it; `None` at the end and on nonsense.
-fn next_record(records: &mut &[u8]) -> Option<RecordStart> {
-    let length = usize::try_from(varint(records)?).ok()?;
-    let (mut record, rest) = records.split_at_checked(length)?;
-    *records = rest;
-    let (_attributes, after) = record.split_first()?;
-    record = after;
-    Some(RecordStart {
-        timestamp_delta: varint(&mut record)?,
-        offset_delta: varint(&mut record)?,
-    })
-}
-
-/// A zigzag variable-length integer, as Protocol Buffers have them.
-fn varint(bytes: &mut &[u8]) -> Option<i64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -159,13 +129,5 @@ mod tests {
 
         assert_eq!(log.first_at_or_after(0).unwrap(), None);
         assert_eq!(log.latest_by_timestamp().unwrap(), None);
-    }
-
-    #[test]
-    fn varints_of_nonsense_end_instead_of_panicking() {
-        assert_eq!(varint(&mut &[0xff; 20][..]), None);
-        assert_eq!(varint(&mut &[][..]), None);
-        assert_eq!(varint(&mut &[0x01][..]), Some(-1));
-        assert_eq!(varint(&mut &[0x80, 0x01][..]), Some(64));
     }
 }

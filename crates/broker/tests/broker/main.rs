@@ -4,7 +4,10 @@
 //! - [`groups`]: who consumes what
 //! - [`offsets`]: where a consumer goes on
 //! - [`admin`]: topics, configurations, groups
+//! - [`transactions`]: all or nothing
 //! - [`lifecycle`]: starting, stopping, recovering
+//! - [`upkeep`]: what goes by age, by size, by key and by offset
+//! - [`faults`]: what a broker can be told to do wrong, and what clients make of it
 //! - [`versions`]: every API in every version it is offered in
 //! - [`protocol`]: what no ordinary client does
 
@@ -12,12 +15,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod faults;
 mod groups;
 mod lifecycle;
 mod offsets;
 mod protocol;
 mod records;
+mod transactions;
+mod upkeep;
 mod versions;
 
+mod process;
 mod raw;
 mod support;

@@ -23,8 +23,15 @@ pub(crate) struct TestBroker {
 
 impl TestBroker {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts a broker with other settings than usual.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut BrokerConfig)) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let broker = Broker::start(BrokerConfig::new(data.path())).await.unwrap();
+        let mut config = BrokerConfig::new(data.path());
+        change(&mut config);
+        let broker = Broker::start(config).await.unwrap();
         Self { broker, data }
     }
 
@@ -53,8 +60,14 @@ impl TestBroker {
 
     /// Stops the broker, and starts one on the same port and data.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    /// As [`Self::restart`], with other settings than usual.
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut BrokerConfig)) -> Self {
         let mut config = BrokerConfig::new(self.data.path());
         config.listen = self.broker.address();
+        change(&mut config);
         self.broker.shutdown().await;
         Self {
             broker: Broker::start(config).await.unwrap(),

@@ -3,6 +3,7 @@
 mod groups;
 mod records;
 mod topics;
+pub(crate) mod transactions;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::produce_request::{
@@ -17,6 +18,7 @@ use kafka_protocol::records::{
 
 use crate::raw::RawClient;
 use crate::support::TestBroker;
+use transactions::{NEWEST, Versions};
 
 #[tokio::test]
 async fn every_offered_version_is_answered_in_full() {
@@ -41,7 +43,45 @@ async fn exercise(client: &mut RawClient, key: ApiKey, version: i16) {
         ApiKey::Produce => records::produce(client, version).await,
         ApiKey::Fetch => records::fetch(client, version).await,
         ApiKey::ListOffsets => records::list_offsets(client, version).await,
-        ApiKey::InitProducerId => records::init_producer_id(client, version).await,
+        ApiKey::DeleteRecords => records::delete_records(client, version).await,
+        ApiKey::OffsetForLeaderEpoch => records::offset_for_leader_epoch(client, version).await,
+        ApiKey::InitProducerId => {
+            records::init_producer_id(client, version).await;
+            let init = version;
+            transactions::transaction(Versions { init, ..NEWEST }).await;
+        }
+        ApiKey::AddPartitionsToTxn => {
+            let add_partitions = version;
+            let versions = Versions {
+                add_partitions,
+                ..NEWEST
+            };
+            transactions::transaction(versions).await;
+        }
+        ApiKey::AddOffsetsToTxn => {
+            let add_offsets = version;
+            let versions = Versions {
+                add_offsets,
+                ..NEWEST
+            };
+            transactions::transaction(versions).await;
+        }
+        ApiKey::TxnOffsetCommit => {
+            let commit_offsets = version;
+            let versions = Versions {
+                commit_offsets,
+                ..NEWEST
+            };
+            transactions::transaction(versions).await;
+        }
+        ApiKey::EndTxn => {
+            let end = version;
+            transactions::transaction(Versions { end, ..NEWEST }).await;
+        }
+        ApiKey::DescribeTransactions => {
+            transactions::describe_transactions(client, version).await;
+        }
+        ApiKey::ListTransactions => transactions::list_transactions(client, version).await,
         ApiKey::ApiVersions => topics::api_versions(client, version).await,
         ApiKey::Metadata => topics::metadata(client, version).await,
         ApiKey::DescribeCluster => topics::describe_cluster(client, version).await,
@@ -79,9 +119,18 @@ pub(crate) fn group(id: &'static str) -> GroupId {
 
 /// One record in a batch, from an idempotent producer unless its id is -1.
 pub(crate) fn batch(producer_id: i64, epoch: i16, sequence: i32) -> Bytes {
+    batch_in(false, producer_id, epoch, sequence)
+}
+
+/// One record in a batch that belongs to a transaction, with a key, as compacted topics want it.
+pub(crate) fn transactional(producer_id: i64, epoch: i16, sequence: i32) -> Bytes {
+    batch_in(true, producer_id, epoch, sequence)
+}
+
+fn batch_in(transactional: bool, producer_id: i64, epoch: i16, sequence: i32) -> Bytes {
     let idempotent = producer_id != NO_PRODUCER_ID;
     let record = Record {
-        transactional: false,
+        transactional,
         control: false,
         delete_horizon: false,
         partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
@@ -91,7 +140,7 @@ pub(crate) fn batch(producer_id: i64, epoch: i16, sequence: i32) -> Bytes {
         offset: 0,
         sequence: if idempotent { sequence } else { NO_SEQUENCE },
         timestamp: 1_000,
-        key: None,
+        key: transactional.then(|| Bytes::from_static(b"key")),
         value: Some(Bytes::from_static(b"value")),
         headers: Default::default(),
     };

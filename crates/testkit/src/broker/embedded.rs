@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use longshore_broker::faults::Faults;
 use longshore_broker::{Broker, BrokerConfig};
 use tempfile::TempDir;
 
@@ -39,6 +40,13 @@ impl Embedded {
 
     pub(super) fn bootstrap(&self) -> String {
         self.bootstrap.clone()
+    }
+
+    /// # Errors
+    /// When the broker is stopped.
+    pub(super) fn faults(&self) -> anyhow::Result<Faults> {
+        let running = self.broker.as_ref();
+        running.map(Broker::faults).context("the broker is stopped")
     }
 
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {

@@ -35,8 +35,9 @@ impl Opened {
     }
 
     fn committed(&self, group_id: &str) -> Option<i64> {
-        let offset = |offsets: &Offsets| offsets.get("orders", 0).map(|found| found.offset);
-        self.coordinator.offsets(group_id, offset)
+        self.coordinator.offsets(group_id, |offsets, _| {
+            offsets.get("orders", 0).map(|found| found.offset)
+        })
     }
 
     fn commit(&self, group_id: &str, offset: i64) {

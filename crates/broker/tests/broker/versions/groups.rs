@@ -24,8 +24,13 @@ use crate::raw::RawClient;
 pub(super) async fn find_coordinator(client: &mut RawClient, version: i16) {
     let request = FindCoordinatorRequest::default();
     if version < 4 {
-        let answer = client.call(version, &request.with_key(text("g"))).await;
+        let request = request.with_key(text("g"));
+        let answer = client.call(version, &request).await;
         assert_eq!((answer.error_code, answer.node_id.0), (0, 1));
+        if version >= 1 {
+            let answer = client.call(version, &request.with_key_type(1)).await;
+            assert_eq!((answer.error_code, answer.node_id.0), (0, 1));
+        }
     } else {
         let several = request.with_coordinator_keys(vec![text("g"), text("h")]);
         let answer = client.call(version, &several).await;

@@ -1,11 +1,17 @@
 //! Records: producing, fetching, and where they are.
 
-use kafka_protocol::messages::InitProducerIdRequest;
+use kafka_protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
 };
 use kafka_protocol::messages::metadata_request::MetadataRequest;
+use kafka_protocol::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
+use kafka_protocol::messages::{BrokerId, InitProducerIdRequest};
 use uuid::Uuid;
 
 use super::{batch, name, produce_request};
@@ -83,6 +89,58 @@ pub(super) async fn fetch(client: &mut RawClient, version: i16) {
     let records = partition.records.clone().unwrap();
     assert_eq!(records[..8], (end - 1).to_be_bytes());
     assert_eq!(outside.responses[0].partitions[0].error_code, 1);
+}
+
+pub(super) async fn delete_records(client: &mut RawClient, version: i16) {
+    let end = end_offset(client).await;
+    let delete = |topic: &'static str, offset: i64| {
+        let partition = DeleteRecordsPartition::default().with_offset(offset);
+        let topic = DeleteRecordsTopic::default()
+            .with_name(name(topic))
+            .with_partitions(vec![partition]);
+        DeleteRecordsRequest::default().with_topics(vec![topic])
+    };
+
+    let mut results = Vec::new();
+    for request in [delete("t", 1), delete("t", end + 1), delete("x", 0)] {
+        let answer = client.call(version, &request).await;
+        let partition = &answer.topics[0].partitions[0];
+        results.push((partition.error_code, partition.low_watermark));
+    }
+
+    assert_eq!(results, [(0, 1), (1, -1), (3, -1)]);
+    assert_eq!(list(client, 8, -2).await, (0, 1));
+}
+
+pub(super) async fn offset_for_leader_epoch(client: &mut RawClient, version: i16) {
+    let end = end_offset(client).await;
+    let ask = |current: i32, epoch: i32| {
+        let partition = OffsetForLeaderPartition::default()
+            .with_current_leader_epoch(current)
+            .with_leader_epoch(epoch);
+        let topic = OffsetForLeaderTopic::default()
+            .with_topic(name("t"))
+            .with_partitions(vec![partition]);
+        let request = OffsetForLeaderEpochRequest::default().with_topics(vec![topic]);
+        // A consumer, and no replica.
+        match version {
+            3.. => request.with_replica_id(BrokerId(-1)),
+            _ => request,
+        }
+    };
+
+    let mut results = Vec::new();
+    for request in [ask(0, 0), ask(-1, 7), ask(7, 0)] {
+        let answer = client.call(version, &request).await;
+        let partition = &answer.topics[0].partitions[0];
+        results.push((
+            partition.error_code,
+            partition.leader_epoch,
+            partition.end_offset,
+        ));
+    }
+
+    assert_eq!(results, [(0, 0, end), (0, -1, -1), (75, -1, -1)]);
 }
 
 pub(super) async fn init_producer_id(client: &mut RawClient, version: i16) {

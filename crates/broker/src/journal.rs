@@ -1,37 +1,20 @@
-//! The journal of groups: one line per change, a checksum and JSON, appended; rewritten as the present
-//! state when it is opened and when it has grown past its bound.
+//! A journal: one line per change, a checksum and JSON, appended; rewritten as the present state when it
+//! is opened and when it has grown past its bound.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::marker::PhantomData;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::machine::StoredGroup;
-use super::offsets::Offsets;
 use crate::durable;
 
-/// A change to a group.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Entry {
-    /// Offsets were committed; those of other partitions stay.
-    Committed { group: String, offsets: Offsets },
-    /// Committed offsets of some partitions of a topic were removed.
-    Forgotten {
-        group: String,
-        topic: String,
-        partitions: Vec<i32>,
-    },
-    /// Members, generation or assignment changed.
-    Members { group: String, state: StoredGroup },
-    /// The group and its offsets are gone.
-    Deleted { group: String },
-}
-
-/// An open journal.
+/// An open journal of entries `E`.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct Journal<E> {
     path: PathBuf,
     file: File,
     size: u64,
@@ -39,15 +22,16 @@ pub(crate) struct Journal {
     rewrite_past: u64,
     bound: u64,
     line: Vec<u8>,
+    entries: PhantomData<fn(E)>,
 }
 
-impl Journal {
+impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// Opens the journal at `path` and gives each entry to `replay`; a torn end is cut.
     ///
     /// # Errors
     ///
     /// The file cannot be read or cut.
-    pub(crate) fn open(path: &Path, bound: u64, mut replay: impl FnMut(Entry)) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, bound: u64, mut replay: impl FnMut(E)) -> io::Result<Self> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -65,7 +49,7 @@ impl Journal {
                 path = %path.display(),
                 position = size,
                 bytes_cut = content.len() - size,
-                "cut the unfinished end of the journal of groups"
+                "cut the unfinished end of a journal"
             );
             file.set_len(size as u64)?;
         }
@@ -76,6 +60,7 @@ impl Journal {
             rewrite_past: bound,
             bound,
             line: Vec::new(),
+            entries: PhantomData,
         })
     }
 
@@ -84,7 +69,7 @@ impl Journal {
     /// # Errors
     ///
     /// The entry is not in the journal.
-    pub(crate) fn append(&mut self, entry: &Entry) -> io::Result<()> {
+    pub(crate) fn append(&mut self, entry: &E) -> io::Result<()> {
         self.line.clear();
         write_entry(&mut self.line, entry)?;
         if let Err(error) = self.file.write_all_at(&self.line, self.size) {
@@ -103,14 +88,14 @@ impl Journal {
 
     /// Replaces the journal by `entries`, which must say all there is. If that fails, the journal goes
     /// on as it is, and the next attempt waits until it has doubled.
-    pub(crate) fn rewrite(&mut self, entries: impl Iterator<Item = Entry>) {
+    pub(crate) fn rewrite(&mut self, entries: impl Iterator<Item = E>) {
         match write_anew(&self.path, entries) {
             Ok((file, size)) => {
                 self.file = file;
                 self.size = size;
             }
             Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "cannot rewrite the journal of groups");
+                tracing::error!(path = %self.path.display(), %error, "cannot rewrite a journal");
             }
         }
         // Twice the live state, so that rewriting costs less than appending on average.
@@ -128,7 +113,10 @@ impl Journal {
     }
 }
 
-fn write_anew(path: &Path, entries: impl Iterator<Item = Entry>) -> io::Result<(File, u64)> {
+fn write_anew<E: Serialize>(
+    path: &Path,
+    entries: impl Iterator<Item = E>,
+) -> io::Result<(File, u64)> {
     let next = path.with_extension("next");
     let mut writer = BufWriter::new(File::create(&next)?);
     for entry in entries {
@@ -145,7 +133,7 @@ fn write_anew(path: &Path, entries: impl Iterator<Item = Entry>) -> io::Result<(
 }
 
 /// `checksum json newline`, the checksum (CRC-32C of the JSON) as eight hexadecimal digits.
-fn write_entry(to: &mut impl Write, entry: &Entry) -> io::Result<()> {
+fn write_entry<E: Serialize>(to: &mut impl Write, entry: &E) -> io::Result<()> {
     let json = serde_json::to_vec(entry)?;
     write!(to, "{:08x} ", crc32c::crc32c(&json))?;
     to.write_all(&json)?;
@@ -153,7 +141,7 @@ fn write_entry(to: &mut impl Write, entry: &Entry) -> io::Result<()> {
 }
 
 /// The entry at the start of `content` and its length; `None` at the end and at a torn entry.
-fn next_entry(content: &[u8]) -> Option<(Entry, usize)> {
+fn next_entry<E: DeserializeOwned>(content: &[u8]) -> Option<(E, usize)> {
     let end = content.iter().position(|byte| *byte == b'\n')?;
     let (checksum, json) = content[..end].split_at_checked(9)?;
     let checksum = std::str::from_utf8(&checksum[..8]).ok()?;
@@ -164,29 +152,16 @@ fn next_entry(content: &[u8]) -> Option<(Entry, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::offsets::Committed;
     use super::*;
 
-    fn commit(group: &str, offset: i64) -> Entry {
-        let mut offsets = Offsets::default();
-        offsets.set(
-            "orders",
-            0,
-            Committed {
-                offset,
-                leader_epoch: -1,
-                metadata: String::new(),
-            },
-        );
-        Entry::Committed {
-            group: group.into(),
-            offsets,
-        }
+    fn commit(group: &str, offset: i64) -> (String, i64) {
+        (group.to_owned(), offset)
     }
 
     fn replayed(path: &Path) -> Vec<String> {
         let mut entries = Vec::new();
-        Journal::open(path, u64::MAX, |entry| entries.push(format!("{entry:?}"))).unwrap();
+        let replay = |entry: (String, i64)| entries.push(format!("{entry:?}"));
+        Journal::open(path, u64::MAX, replay).unwrap();
         entries
     }
 

@@ -99,7 +99,7 @@ fn messages(error: &dyn Error) -> String {
 }
 
 #[tokio::test]
-#[ignore = "needs transactions: set KAFKA_BROKERS to an Apache Kafka"]
+
 async fn what_a_batch_publishes_and_its_offsets_come_together_or_not_at_all() {
     let (input, output) = (new_topic("in", 1).await, new_topic("out", 1).await);
     let (missing, group) = (unique("missing"), unique("g"));
@@ -139,7 +139,7 @@ async fn what_a_batch_publishes_and_its_offsets_come_together_or_not_at_all() {
 }
 
 #[tokio::test]
-#[ignore = "needs transactions: set KAFKA_BROKERS to an Apache Kafka"]
+
 async fn what_is_too_large_for_one_request_is_committed_in_several() {
     let (input, output) = (new_topic("in", 1).await, unique("small"));
     create(
@@ -168,7 +168,7 @@ async fn what_is_too_large_for_one_request_is_committed_in_several() {
 }
 
 #[tokio::test]
-#[ignore = "needs transactions: set KAFKA_BROKERS to an Apache Kafka"]
+
 async fn a_member_that_was_replaced_and_has_not_heard_of_it_commits_nothing() {
     let (input, output) = (new_topic("in", 1).await, new_topic("out", 1).await);
     let group = unique("g");
@@ -193,7 +193,7 @@ async fn a_member_that_was_replaced_and_has_not_heard_of_it_commits_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "needs transactions: set KAFKA_BROKERS to an Apache Kafka"]
+
 async fn messages_of_a_partition_that_was_let_go_are_left_to_its_new_owner() {
     let (input, output) = (new_topic("in", 2).await, new_topic("out", 1).await);
     let group = unique("g");
@@ -238,7 +238,7 @@ async fn messages_of_a_partition_that_was_let_go_are_left_to_its_new_owner() {
 }
 
 #[tokio::test]
-#[ignore = "needs transactions: set KAFKA_BROKERS to an Apache Kafka"]
+
 async fn what_a_killed_instance_left_open_is_ended_when_it_comes_back() {
     let (input, output) = (new_topic("in", 1).await, new_topic("out", 1).await);
     let group = unique("g");

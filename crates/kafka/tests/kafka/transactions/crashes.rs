@@ -157,7 +157,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs transactions: set KAFKA_BROKERS to an Apache Kafka"]
+
 async fn a_reader_sees_each_output_once_while_workers_crash() {
     let scene = Scene::new().await;
     let mut workers = vec![scene.start(None).await, scene.start(None).await];
@@ -178,7 +178,7 @@ async fn a_reader_sees_each_output_once_while_workers_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs transactions: set KAFKA_BROKERS to an Apache Kafka"]
+
 async fn a_reader_sees_each_output_once_while_the_producer_is_fenced() {
     let scene = Scene::new().await;
     let worker = scene.start(Some("one")).await;

@@ -145,6 +145,10 @@ impl Cluster {
         one.cut_off = false;
         self.journal.note(Some(one.line.life), "comes back");
         one.line.become_(Condition::Running);
+        for partition in &one.believes {
+            self.journal
+                .write(Some(one.line.life), What::Lost(partition.clone()));
+        }
         one.control.lose(&one.believes);
         one.control.available();
     }

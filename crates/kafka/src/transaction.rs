@@ -104,8 +104,9 @@ async fn serve(mut session: Session, mut jobs: mpsc::Receiver<Job>) {
 }
 
 impl CommitStrategy for TransactionStrategy {
-    async fn take_over(&self, _: &[TopicPartition]) -> Result<(), CommitError> {
-        self.ask(None).await
+    async fn take_over(&self, _: &[TopicPartition]) -> Result<Option<i64>, CommitError> {
+        self.ask(None).await?;
+        Ok(None)
     }
 
     async fn seen(&self, messages: &[&Identity]) -> Result<Vec<bool>, CommitError> {

@@ -25,7 +25,11 @@ pub(crate) enum Step<P> {
 #[derive(Debug)]
 pub(crate) enum Taken<P> {
     /// These partitions may be worked on, with what is parked of each.
-    Over(Vec<ParkedOf>),
+    Over {
+        parked: Vec<ParkedOf>,
+        /// The highest sequence that earlier owners gave to what is left in the outbox.
+        last: Option<i64>,
+    },
     /// The messages, each with whether it has taken effect before.
     In(Vec<(Message<P>, bool)>),
 }
@@ -94,7 +98,12 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         self.taking = None;
         self.taking_over.clear();
         match taken {
-            Taken::Over(parked) => self.parked_before(parked),
+            Taken::Over { parked, last } => {
+                if let Some(last) = last {
+                    self.guide.sequence.raise_above(last);
+                }
+                self.parked_before(parked);
+            }
             Taken::In(messages) => {
                 for (message, seen) in messages {
                     self.admit(message, seen);
@@ -141,11 +150,13 @@ pub(crate) async fn take<P: Payload>(
 ) -> Taken<P> {
     match step {
         Step::TakeOver(partitions) => {
-            until_available(status, || strategy.take_over(&partitions)).await;
-            Taken::Over(parked_of(partitions, room, strategy, status).await)
+            let last = until_available(status, || strategy.take_over(&partitions)).await;
+            let parked = parked_of(partitions, room, strategy, status).await;
+            Taken::Over { parked, last }
         }
         Step::LoadParked(partitions) => {
-            Taken::Over(parked_of(partitions, room, strategy, status).await)
+            let parked = parked_of(partitions, room, strategy, status).await;
+            Taken::Over { parked, last: None }
         }
         Step::Admit(messages) => {
             let identities: Vec<&Identity> = messages.iter().map(Message::identity).collect();

@@ -53,8 +53,8 @@ impl<P: Publisher> PlainStrategy<P> {
 }
 
 impl<P: Publisher> CommitStrategy for PlainStrategy<P> {
-    async fn take_over(&self, _: &[TopicPartition]) -> Result<(), CommitError> {
-        Ok(())
+    async fn take_over(&self, _: &[TopicPartition]) -> Result<Option<i64>, CommitError> {
+        Ok(None)
     }
 
     async fn seen(&self, messages: &[&Identity]) -> Result<Vec<bool>, CommitError> {

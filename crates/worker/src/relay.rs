@@ -38,7 +38,7 @@ pub(super) enum Request {
     /// Queue the rows that the store has of these partitions.
     Load {
         partitions: Vec<TopicPartition>,
-        done: oneshot::Sender<Result<(), StoreError>>,
+        done: oneshot::Sender<Result<Option<i64>, StoreError>>,
     },
     /// Say when the queued rows of these partitions are published and taken out of the store.
     Settle {
@@ -76,8 +76,12 @@ impl Relay {
         self.request(Request::Own(partitions)).await;
     }
 
-    /// Queues what the store has of these partitions, before anything that is published later.
-    pub(crate) async fn load(&self, partitions: Vec<TopicPartition>) -> Result<(), StoreError> {
+    /// Queues what the store has of these partitions, before anything that is published later. Returns the highest
+    /// sequence of it.
+    pub(crate) async fn load(
+        &self,
+        partitions: Vec<TopicPartition>,
+    ) -> Result<Option<i64>, StoreError> {
         let (done, loaded) = oneshot::channel();
         self.request(Request::Load { partitions, done }).await;
         loaded

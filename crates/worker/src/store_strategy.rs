@@ -99,15 +99,15 @@ impl<S: Store> StoreStrategy<S> {
 
 impl<S: Store> CommitStrategy for StoreStrategy<S> {
     /// The fence comes first: what an earlier owner could still commit is committed by then, and so is loaded.
-    async fn take_over(&self, partitions: &[TopicPartition]) -> Result<(), CommitError> {
+    async fn take_over(&self, partitions: &[TopicPartition]) -> Result<Option<i64>, CommitError> {
         let fences = self.store.take_over(partitions).await?;
         for fence in fences {
             self.fences().insert(fence.partition.clone(), fence);
         }
         self.relay.own(partitions.to_vec()).await;
-        self.relay.load(partitions.to_vec()).await?;
+        let last = self.relay.load(partitions.to_vec()).await?;
         self.relay.settle(partitions.to_vec()).await;
-        Ok(())
+        Ok(last)
     }
 
     async fn seen(&self, messages: &[&Identity]) -> Result<Vec<bool>, CommitError> {

@@ -16,14 +16,15 @@ use crate::{Finished, ParkedHead, ParkedRow};
 /// - What a dropped future leaves behind: all of its batch or nothing.
 pub trait CommitStrategy: Send + Sync + 'static {
     /// Takes over partitions: returns when what an earlier owner committed but did not publish is published. Nothing
-    /// of these partitions is handled before.
+    /// of these partitions is handled before. What could not be published yet stays queued: the highest
+    /// [`OutboxRow::sequence`](crate::OutboxRow) of it is returned, and later rows must stand above it.
     ///
     /// # Errors
     /// [`CommitError::Unavailable`]; the run loop tries again.
     fn take_over(
         &self,
         partitions: &[TopicPartition],
-    ) -> impl Future<Output = Result<(), CommitError>> + Send;
+    ) -> impl Future<Output = Result<Option<i64>, CommitError>> + Send;
 
     /// Which of these messages have taken effect before, in order.
     ///

@@ -61,7 +61,7 @@ struct Load {
     after: Option<i64>,
     backoff: Option<Backoff>,
     /// Told of success and of failure; a load that nobody waits for is tried again.
-    done: Option<oneshot::Sender<Result<(), StoreError>>>,
+    done: Option<oneshot::Sender<Result<Option<i64>, StoreError>>>,
 }
 
 struct Page {
@@ -326,7 +326,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
         match page.rows {
             Ok(rows) => {
                 let whole = rows.len() == PAGE;
-                load.after = rows.last().map(|row| row.sequence);
+                load.after = rows.last().map(|row| row.sequence).or(load.after);
                 for row in rows {
                     self.offer(row);
                 }
@@ -335,7 +335,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
                     self.loads.push_front(load);
                 } else if let Some(done) = load.done {
                     // Whoever asked may have been cancelled.
-                    done.send(Ok(())).unwrap_or_default();
+                    done.send(Ok(load.after)).unwrap_or_default();
                 }
             }
             Err(error) => match load.done.take() {

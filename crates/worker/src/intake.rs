@@ -129,7 +129,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             return self.ready(handled);
         }
         let key = message.lane(self.guide.scope);
-        if self.parking.holds(&key) && !self.frees(&message, &key) {
+        if self.parking.holds_back(&key, &message) && !self.frees(&message, &key) {
             return self.park_behind(message, &key);
         }
         self.lanes.push(key, message);

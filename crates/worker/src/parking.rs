@@ -8,6 +8,7 @@ use longshore_event::{Position, TopicPartition};
 
 use crate::ending::Trail;
 use crate::lanes::LaneKey;
+use crate::message::Message;
 use crate::{ParkedFailure, ParkedHead, ParkedRow, ParkedState};
 
 /// Messages of a lane that are in memory at once while it is drained.
@@ -129,9 +130,19 @@ impl Parking {
         }
     }
 
-    /// Whether messages of this lane must wait behind others in the store.
+    /// Whether messages of this lane wait in the store.
     pub(crate) fn holds(&self, key: &LaneKey) -> bool {
         !self.lanes.is_empty() && self.lanes.contains_key(key)
+    }
+
+    /// Whether a message of this lane must wait behind others of its partition in the store. Those of another partition
+    /// have no say: earlier messages of its own may still be in memory, and must not come after it.
+    pub(crate) fn holds_back<P>(&self, key: &LaneKey, message: &Message<P>) -> bool {
+        if self.lanes.is_empty() {
+            return false;
+        }
+        let lane = self.lanes.get(key);
+        lane.is_some_and(|lane| lane.partitions.contains(&message.position().partition))
     }
 
     /// Whether the lane waits for a redrive.

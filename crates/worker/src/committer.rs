@@ -40,7 +40,6 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         {
             return;
         }
-        self.drop_abandoned();
         let batch = self.next_batch();
         if batch.is_empty() {
             // What could not be committed has left with its partition.
@@ -77,8 +76,9 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         ready
     }
 
-    /// What belongs to a partition that has moved on must not take effect here.
-    fn drop_abandoned(&mut self) {
+    /// What belongs to a partition that has moved on must not take effect here. This frees lanes, so it comes before
+    /// handlers are started.
+    pub(crate) fn drop_abandoned(&mut self) {
         let assignments = &self.assignments;
         let held = |handled: &Handled| assignments.holds(handled.trail.place);
         if self.handled.iter().all(held) {
@@ -108,6 +108,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             for handled in left.into_iter().rev() {
                 self.handled.push_front(handled);
             }
+            self.drop_abandoned();
         }
         if settled.is_empty() {
             return;

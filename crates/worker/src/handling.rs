@@ -59,7 +59,11 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                     let fresh = handled.trail.arrival.is_from_source();
                     self.brake.ended(lane, Outcome::Answered, fresh);
                 }
-                self.ready(*handled);
+                if self.assignments.holds(handled.trail.place) {
+                    self.ready(*handled);
+                } else {
+                    self.settle(&handled.trail, None);
+                }
             }
             Journey::Failed(failed) => {
                 self.guide.failing.ended(failed.lane);

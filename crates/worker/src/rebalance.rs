@@ -173,6 +173,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
 
     fn let_go(&mut self, partitions: &[TopicPartition]) {
         self.assignments.remove(partitions);
+        self.drop_abandoned();
         if let Some((partition, _)) = &self.fenced
             && partitions.contains(partition)
         {

@@ -92,7 +92,11 @@ impl Check {
                     self.committed(life, effect);
                 }
             }
-            What::TookOver(partition) => drop(self.owners.insert(partition.clone(), life)),
+            What::TookOver(partition) => {
+                // What is left of an earlier stay runs on, and to no effect.
+                self.abandon(life, partition);
+                self.owners.insert(partition.clone(), life);
+            }
             What::Offset(partition, next) => self.offset(partition, *next),
             What::LetGo(partition) => {
                 let left = self.running.iter().find(|((of, _), running)| {
@@ -116,6 +120,12 @@ impl Check {
             }
             What::Note(_) => {}
         }
+    }
+
+    fn abandon(&mut self, life: Life, partition: &TopicPartition) {
+        let running = self.running.iter();
+        let left = running.filter(|((of, _), at)| *of == life && at.partition == *partition);
+        self.abandoned.extend(left.map(|(_, at)| at.clone()));
     }
 
     fn produced(&mut self, record: &Record) {

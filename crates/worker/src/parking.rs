@@ -1,15 +1,17 @@
 //! The parked lanes of this worker: which keys wait in the store, until when, and which of them are being drained. Their
 //! messages stay in the store until it is their turn.
 
+mod head;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use longshore_event::{Position, TopicPartition};
+use longshore_event::TopicPartition;
 
-use crate::ending::Trail;
 use crate::lanes::LaneKey;
 use crate::message::Message;
-use crate::{ParkedFailure, ParkedHead, ParkedRow, ParkedState};
+use crate::{ParkedHead, ParkedRow, ParkedState};
+pub(crate) use head::Head;
 
 /// Messages of a lane that are in memory at once while it is drained.
 pub(crate) const PAGE: usize = 8;
@@ -47,16 +49,6 @@ pub(crate) struct ParkedLane {
     pub(crate) rows: u64,
 }
 
-/// What is known of the first message of a lane.
-#[derive(Clone, Debug)]
-pub(crate) struct Head {
-    pub(crate) state: ParkedState,
-    pub(crate) position: Position,
-    pub(crate) attempts: u32,
-    pub(crate) due_at: Timestamp,
-    pub(crate) failure: Option<ParkedFailure>,
-}
-
 /// What happens to a parked lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -92,29 +84,6 @@ pub(crate) enum Page {
     Drain(Stay, Vec<ParkedRow>),
     /// Nothing for now.
     Wait,
-}
-
-impl Head {
-    /// A message that died in its commit.
-    pub(crate) fn held(trail: &Trail, now: Timestamp) -> Self {
-        Self {
-            state: ParkedState::Held,
-            position: trail.record.position(),
-            attempts: trail.runs.count,
-            due_at: now,
-            failure: None,
-        }
-    }
-
-    fn of_row(row: &ParkedRow) -> Self {
-        Self {
-            state: row.state,
-            position: row.position.clone(),
-            attempts: row.attempts,
-            due_at: row.due_at,
-            failure: row.failure.clone(),
-        }
-    }
 }
 
 impl Parking {

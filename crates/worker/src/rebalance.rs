@@ -47,6 +47,16 @@ impl Phase {
         }
     }
 
+    /// Whether any of these partitions is about to move.
+    fn concerns(&self, partitions: &[TopicPartition]) -> bool {
+        match self {
+            Self::Running => false,
+            Self::Finishing(revocation) | Self::HandingOver(revocation, _) => partitions
+                .iter()
+                .any(|partition| revocation.partitions.contains(partition)),
+        }
+    }
+
     /// Completes when the follow-on events of the moving partitions are published, or it is too late.
     pub(crate) async fn handed_over(&mut self) {
         match self {
@@ -58,6 +68,10 @@ impl Phase {
 
 impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     pub(crate) fn assigned(&mut self, partitions: Vec<TopicPartition>) {
+        // A process that stood still hears that they come back before it notices that the time to let them go is over.
+        if self.phase.concerns(&partitions) {
+            self.answer_revocation();
+        }
         info!(partitions = %list(&partitions), "partitions assigned");
         self.assignments.add(&partitions);
         if self.stopping {

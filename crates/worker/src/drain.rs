@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
-use longshore_event::TopicPartition;
 use tokio::time::Instant;
 use tracing::error;
 
@@ -14,7 +13,7 @@ use crate::ending::{Handled, Trail};
 use crate::intake::{ParkedOf, until_available};
 use crate::lanes::{LaneId, LaneKey};
 use crate::message::{Arrival, Message};
-use crate::parking::{Head, PAGE, Page};
+use crate::parking::{Head, PAGE, Page, Reading, ToRead};
 use crate::run_loop::RunLoop;
 use crate::status::StatusBoard;
 use crate::{CommitStrategy, Failure, Handler, ParkedRow, Source};
@@ -26,6 +25,7 @@ const HELD_CHECK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Loaded {
     key: LaneKey,
+    reading: Reading,
     rows: Vec<ParkedRow>,
 }
 
@@ -138,20 +138,26 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     pub(crate) fn load_due(&mut self) {
         let now = self.guide.settings.clock.now();
         let most = self.guide.settings.concurrency;
-        while let Some((key, partitions)) = self.parking.take_due(now, most) {
-            let load = load(key, partitions, self.strategy.clone(), self.status.clone());
+        while let Some(lane) = self.parking.take_due(now, most) {
+            let load = load(lane, self.strategy.clone(), self.status.clone());
             self.loads.push(load.boxed());
         }
     }
 
     /// Hands the next messages of a parked lane to it.
     pub(crate) fn loaded(&mut self, loaded: Loaded) {
-        let Loaded { key, mut rows } = loaded;
+        let Loaded {
+            key,
+            reading,
+            mut rows,
+        } = loaded;
         let whole_page = rows.len() == PAGE;
         rows.retain(|row| self.assignments.is_worked_on(&row.position.partition));
         let now = self.guide.settings.clock.now();
         let held_until = now + SignedDuration::try_from(HELD_CHECK).unwrap_or_default();
-        let Page::Drain(stay, rows) = self.parking.loaded(&key, rows, whole_page, now, held_until)
+        let Page::Drain(stay, rows) = self
+            .parking
+            .loaded(&key, reading, rows, whole_page, now, held_until)
         else {
             return;
         };
@@ -165,13 +171,13 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     }
 }
 
-async fn load<C: CommitStrategy>(
-    key: LaneKey,
-    partitions: Vec<TopicPartition>,
-    strategy: Arc<C>,
-    status: StatusBoard,
-) -> Loaded {
-    let name = key.name();
+async fn load<C: CommitStrategy>(lane: ToRead, strategy: Arc<C>, status: StatusBoard) -> Loaded {
+    let (name, key) = (lane.key.name(), lane.key);
+    let partitions = lane.partitions;
     let rows = until_available(&status, || strategy.parked(&name, &partitions, PAGE)).await;
-    Loaded { key, rows }
+    Loaded {
+        key,
+        reading: lane.reading,
+        rows,
+    }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Parking {
     due: BTreeSet<(Timestamp, Stay)>,
     by_stay: HashMap<Stay, LaneKey>,
     stays: u64,
+    readings: u64,
     /// Lanes being loaded or drained.
     draining: usize,
     max_lanes: usize,
@@ -53,8 +54,8 @@ pub(crate) struct ParkedLane {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Waiting(Timestamp),
-    /// Its next messages are being read from the store.
-    Loading,
+    /// Its next messages are being read from the store. An earlier reading may come back while a later one is under way.
+    Loading(Reading),
     /// So many of them are in the lane; `last` if the store had no more.
     Draining {
         left: usize,
@@ -77,6 +78,18 @@ pub(crate) enum Which {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Stay(u64);
 
+/// One reading of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading(u64);
+
+/// A lane that is to be read: of these partitions.
+#[derive(Debug)]
+pub(crate) struct ToRead {
+    pub(crate) key: LaneKey,
+    pub(crate) partitions: Vec<TopicPartition>,
+    pub(crate) reading: Reading,
+}
+
 /// What to do with a page of a lane that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Page {
@@ -93,6 +106,7 @@ impl Parking {
             due: BTreeSet::new(),
             by_stay: HashMap::new(),
             stays: 0,
+            readings: 0,
             draining: 0,
             max_lanes,
             incomplete: Vec::new(),
@@ -241,11 +255,7 @@ impl Parking {
     }
 
     /// Takes a lane whose time has come; its next messages are to be read, of these partitions.
-    pub(crate) fn take_due(
-        &mut self,
-        now: Timestamp,
-        most: usize,
-    ) -> Option<(LaneKey, Vec<TopicPartition>)> {
+    pub(crate) fn take_due(&mut self, now: Timestamp, most: usize) -> Option<ToRead> {
         while self.next_due(most)? <= now {
             let (_, stay) = self.due.pop_first()?;
             let Some(key) = self.by_stay.get(&stay) else {
@@ -258,11 +268,17 @@ impl Parking {
                 lane.phase = Phase::Settling;
                 continue;
             }
-            lane.phase = Phase::Loading;
+            self.readings += 1;
+            let reading = Reading(self.readings);
+            lane.phase = Phase::Loading(reading);
             // What is on its way to the store now may come too late for the read.
             lane.grew = lane.parking > 0;
             self.draining += 1;
-            return Some((key.clone(), lane.partitions.clone()));
+            return Some(ToRead {
+                key: key.clone(),
+                partitions: lane.partitions.clone(),
+                reading,
+            });
         }
         None
     }
@@ -271,6 +287,7 @@ impl Parking {
     pub(crate) fn loaded(
         &mut self,
         key: &LaneKey,
+        reading: Reading,
         mut rows: Vec<ParkedRow>,
         whole_page: bool,
         now: Timestamp,
@@ -279,7 +296,7 @@ impl Parking {
         let Some(lane) = self.lanes.get_mut(key) else {
             return Page::Wait;
         };
-        if lane.phase != Phase::Loading {
+        if lane.phase != Phase::Loading(reading) {
             return Page::Wait;
         }
         let Some(first) = rows.first() else {
@@ -426,7 +443,7 @@ impl ParkedLane {
     fn leave_phase(&mut self, due: &mut BTreeSet<(Timestamp, Stay)>, draining: &mut usize) {
         match self.phase {
             Phase::Waiting(until) => drop(due.remove(&(until, self.stay))),
-            Phase::Loading | Phase::Draining { .. } => *draining -= 1,
+            Phase::Loading(_) | Phase::Draining { .. } => *draining -= 1,
             Phase::Settling => {}
         }
     }

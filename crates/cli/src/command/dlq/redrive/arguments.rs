@@ -72,7 +72,7 @@ pub(crate) struct RunArguments {
         conflicts_with_all = ["fingerprint", "key", "error", "since", "until", "headers", "group", "limit"]
     )]
     pub(super) resume: Option<String>,
-    /// Who does it, for the audit [default: user@host]
+    /// Who does it, for the audit (default: USER at HOST)
     #[arg(long = "as", env = "LONGSHORE_AS", value_name = "NAME")]
     pub(super) by: Option<String>,
 }

@@ -207,7 +207,7 @@ impl Parking {
         match self.lanes.get_mut(&key) {
             Some(lane) => {
                 lane.head = head;
-                // Whatever of it was being drained waits again.
+                lane.knows(partition);
                 self.wait(&key, Timestamp::MIN);
             }
             None => self.insert(key, partition, head, 1),
@@ -223,7 +223,7 @@ impl Parking {
         self.grow(key);
     }
 
-    /// A message that was being parked is, or was refused: either way the store knows now.
+    /// A message that was being parked is, or was refused; the store knows now.
     pub(crate) fn settled(&mut self, key: &LaneKey, which: Which) {
         let Some(lane) = self.lanes.get_mut(key) else {
             return;

@@ -153,15 +153,16 @@ impl Tables {
             .collect();
         due.sort();
         due.truncate(limit);
-        let mut rows = Vec::new();
+        let mut claimed = Vec::new();
         for (_, _, id) in due {
             if let Some(row) = self.timers.get_mut(&id) {
                 row.claimed_until = Some(until);
-                rows.push(row.timer.row.clone());
+                claimed.push(row.timer.clone());
             }
         }
+        claimed.sort_by_key(|timer| (timer.due_at, timer.row.sequence));
         Due {
-            rows,
+            rows: claimed.into_iter().map(|timer| timer.row).collect(),
             next: self.timers.values().map(TimerRow::claimable_at).min(),
         }
     }

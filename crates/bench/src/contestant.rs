@@ -11,6 +11,8 @@ use anyhow::Context;
 use longshore_kafka::{Admin, Connection};
 use serde::{Deserialize, Serialize};
 
+use crate::memory::{THIS_PROCESS, peak_mebibytes};
+
 /// How often the output topic is looked at: the error of the measured time.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -102,7 +104,7 @@ pub(crate) async fn run(task: Task) -> anyhow::Result<()> {
     };
     let figures = Figures {
         per_second: task.messages as f64 / took.as_secs_f64(),
-        peak_mebibytes: peak_mebibytes()?,
+        peak_mebibytes: peak_mebibytes(THIS_PROCESS)?,
     };
     println!("{}", serde_json::to_string(&figures)?);
     // What is left (clients, stores) need not be torn down to know the figures.
@@ -128,16 +130,4 @@ async fn watch(task: &Task) -> anyhow::Result<Duration> {
             _ => {}
         }
     }
-}
-
-/// `VmHWM`: the largest resident memory this process ever had.
-fn peak_mebibytes() -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes: f64 = line
-        .and_then(|line| line.trim().strip_suffix("kB"))
-        .context("/proc/self/status has no VmHWM")?
-        .trim()
-        .parse()?;
-    Ok(kibibytes / 1024.0)
 }

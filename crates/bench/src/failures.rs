@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use longshore_event::{Envelope, OutgoingRecord, Payload, Record};
+use longshore_event::{Envelope, OutgoingRecord, Record};
 use longshore_kafka::{Admin, Connection, From, KafkaPublisher, KafkaSource, Reader, ReaderEvent};
 use longshore_store::{Migration, SqlStore};
 use longshore_worker::{
@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::Arguments;
 use crate::arena::{broker, create, fill, store};
-use crate::note::{COUNT, Note, TABLE};
+use crate::note::{AnyTopic, COUNT, Note, TABLE};
 
 /// How often the output topics are looked at: the error of the measured time.
 const LOOK: Duration = Duration::from_millis(5);
@@ -252,19 +252,6 @@ impl Note {
     fn is_failing(&self) -> bool {
         let key = self.key.strip_prefix("k-").and_then(|key| key.parse().ok());
         key.is_some_and(is_failing)
-    }
-
-    fn number_of(&self) -> usize {
-        self.text.parse().unwrap_or_default()
-    }
-}
-
-/// A note, whatever its topic is called in this run.
-struct AnyTopic(Note);
-
-impl Payload for AnyTopic {
-    fn decode(record: &Record) -> Result<Self, longshore_event::DecodeError> {
-        Note::decode(record).map(Self)
     }
 }
 

@@ -1,4 +1,5 @@
-//! `longshore-bench`: what a message costs beside hand-written loops, and what failing keys cost the healthy ones.
+//! `longshore-bench`: what a message costs beside hand-written loops, what failing keys cost the healthy ones, and how
+//! late timers are.
 //!
 //! Speeds are ratios of one run, against one broker and one topic.
 
@@ -7,8 +8,11 @@
 mod arena;
 mod contestant;
 mod failures;
+mod memory;
 mod note;
+mod output;
 mod report;
+mod timers;
 
 use clap::{Parser, ValueEnum};
 
@@ -18,7 +22,8 @@ use clap::{Parser, ValueEnum};
   longshore-bench
   longshore-bench --messages 20000 --store postgres://postgres@127.0.0.1/bench
   longshore-bench --brokers 127.0.0.1:9092 --rounds 5
-  longshore-bench failures --messages 50000 --keys 500")]
+  longshore-bench failures --messages 50000 --keys 500
+  longshore-bench timers --messages 200000 --over 60 --rounds 1")]
 struct Arguments {
     #[arg(value_enum, default_value_t)]
     scenario: Scenario,
@@ -43,9 +48,21 @@ struct Arguments {
     #[arg(long, default_value = "sqlite")]
     store: String,
 
+    /// `timers`: the seconds over which the timers are due, evenly.
+    #[arg(long, default_value_t = 60)]
+    over: u32,
+
+    /// `timers`: the seconds until the first one is due. Setting them all should take less.
+    #[arg(long, default_value_t = 60)]
+    lead: u32,
+
     /// Used by the benchmark itself: run one contestant and print what it did as JSON.
     #[arg(long, hide = true)]
     contestant: Option<String>,
+
+    /// Used by the benchmark itself: set timers and fire them until standard input ends.
+    #[arg(long, hide = true)]
+    timer_worker: Option<String>,
 }
 
 /// What is measured.
@@ -56,6 +73,8 @@ enum Scenario {
     Cost,
     /// What it costs the healthy keys that every message of one key in ten fails until it was parked once.
     Failures,
+    /// How late timers are that messages have set, one each.
+    Timers,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -64,9 +83,15 @@ fn main() -> anyhow::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    match (&arguments.contestant, arguments.scenario) {
-        (Some(task), _) => runtime.block_on(contestant::run(serde_json::from_str(task)?)),
-        (None, Scenario::Cost) => runtime.block_on(arena::run(&arguments)),
-        (None, Scenario::Failures) => runtime.block_on(failures::run(&arguments)),
+    if let Some(task) = &arguments.contestant {
+        return runtime.block_on(contestant::run(serde_json::from_str(task)?));
+    }
+    if let Some(task) = &arguments.timer_worker {
+        return runtime.block_on(timers::work(serde_json::from_str(task)?));
+    }
+    match arguments.scenario {
+        Scenario::Cost => runtime.block_on(arena::run(&arguments)),
+        Scenario::Failures => runtime.block_on(failures::run(&arguments)),
+        Scenario::Timers => runtime.block_on(timers::run(&arguments)),
     }
 }

@@ -1,6 +1,6 @@
 //! The event that is worked through, and the one that follows from it: 300 bytes on the wire, more or less.
 
-use longshore_event::Event;
+use longshore_event::{DecodeError, Event, Payload, Record};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +23,19 @@ impl Note {
             key: format!("k-{}", n % keys),
             text: format!("{n:0>120}"),
         }
+    }
+
+    pub(crate) fn number_of(&self) -> usize {
+        self.text.parse().unwrap_or_default()
+    }
+}
+
+/// A note, whatever its topic is called in this run.
+pub(crate) struct AnyTopic(pub(crate) Note);
+
+impl Payload for AnyTopic {
+    fn decode(record: &Record) -> Result<Self, DecodeError> {
+        Note::decode(record).map(Self)
     }
 }
 

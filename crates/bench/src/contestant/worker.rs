@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_event::{Envelope, OutgoingRecord, Payload, Record};
-use longshore_kafka::{Connection, KafkaPublisher, KafkaSource};
+use longshore_event::Envelope;
+use longshore_kafka::{Connection, KafkaSource};
 use longshore_store::{Migration, SqlStore};
 use longshore_worker::{
-    Clock, CommitStrategy, Context, Failure, Handler, Metrics, PlainStrategy, PublishError,
-    Publisher, Retention, Settings, StoreStrategy, Worker, sql,
+    Clock, CommitStrategy, Context, Failure, Handler, Metrics, PlainStrategy, Retention, Settings,
+    StoreStrategy, Worker, sql,
 };
 use prometheus_client::registry::Registry;
 
 use super::Task;
-use crate::note::{COUNT, Echo, Note, TABLE};
+use crate::note::{AnyTopic, COUNT, Echo, TABLE};
+use crate::output::ToOutput;
 
 const MIGRATIONS: &[Migration] = &[Migration {
     module: "bench",
@@ -64,10 +65,7 @@ async fn run(
 }
 
 fn publisher(task: &Task) -> anyhow::Result<ToOutput> {
-    Ok(ToOutput {
-        publisher: KafkaPublisher::connect(&Connection::new(&task.brokers))?,
-        topic: task.output.as_str().into(),
-    })
+    ToOutput::connect(&Connection::new(&task.brokers), &task.output)
 }
 
 struct Echoing {
@@ -88,33 +86,5 @@ impl Handler for Echoing {
             context.write(sql(COUNT).bind(note.key.clone()));
         }
         context.publish(&Echo::from(note))
-    }
-}
-
-/// A note, whatever its topic is called in this run.
-struct AnyTopic(Note);
-
-impl Payload for AnyTopic {
-    fn decode(record: &Record) -> Result<Self, longshore_event::DecodeError> {
-        Note::decode(record).map(Self)
-    }
-}
-
-/// Publishes into the output topic of this run.
-struct ToOutput {
-    publisher: KafkaPublisher,
-    topic: Arc<str>,
-}
-
-impl Publisher for ToOutput {
-    async fn publish(&self, records: &[OutgoingRecord]) -> Vec<Result<(), PublishError>> {
-        let records: Vec<_> = records
-            .iter()
-            .map(|record| OutgoingRecord {
-                topic: self.topic.clone(),
-                ..record.clone()
-            })
-            .collect();
-        self.publisher.publish(&records).await
     }
 }

@@ -13,6 +13,9 @@ pub use event::{
     CancelReason, Item, OrderCancelled, OrderCreated, OrderDelivered, OrderPaid, OrderShipped,
 };
 
+mod any_event;
+pub use any_event::OrderEvent;
+
 mod schema;
 pub use schema::schemas;
 

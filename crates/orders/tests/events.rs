@@ -1,7 +1,7 @@
 //! Events as they come from others: what is accepted, and what is refused with the field's name.
 
 use longshore_event::{Envelope, Headers, Limits, Offset, Record, TopicPartition};
-use longshore_orders::{CancelReason, Currency, Money, OrderCancelled, OrderCreated};
+use longshore_orders::{CancelReason, Currency, Money, OrderCancelled, OrderCreated, OrderEvent};
 
 fn decode(value: &str) -> Result<Envelope<OrderCreated>, String> {
     let record = Record {
@@ -107,4 +107,41 @@ fn a_cancellation_names_its_reason_on_the_wire() {
         r#"{"orderId":"o-1","reason":"payment_declined","cancelledAt":"2026-11-23T08:00:00Z"}"#
     );
     assert_eq!(event.reason.as_str(), "payment_declined");
+}
+
+#[test]
+fn any_event_of_an_order_is_told_by_its_topic() {
+    let value = |topic| {
+        match topic {
+        "order.created" => order(&item("1", "5", "USD")),
+        "order.paid" => r#"{"orderId":"o-1","paymentId":"p","amount":{"amount":5,"currency":"USD"},"paidAt":"2026-01-01T00:00:00Z"}"#.to_owned(),
+        "order.shipped" => r#"{"orderId":"o-1","carrier":"c","trackingNumber":"t","shippedAt":"2026-01-01T00:00:00Z"}"#.to_owned(),
+        "order.delivered" => r#"{"orderId":"o-1","deliveredAt":"2026-01-01T00:00:00Z"}"#.to_owned(),
+        _ => r#"{"orderId":"o-1","reason":"sold_out","cancelledAt":"2026-01-01T00:00:00Z"}"#.to_owned(),
+    }
+    };
+    let event = |topic: &str| {
+        let record = Record {
+            partition: TopicPartition::new(topic, 0),
+            offset: Offset(0),
+            timestamp: None,
+            key: None,
+            value: Some(value(topic).into()),
+            headers: Headers::new(),
+        };
+        Envelope::<OrderEvent>::decode(record, &Limits::default()).expect("valid")
+    };
+
+    for topic in OrderEvent::TOPICS {
+        let decoded = event(topic);
+        let of_its_topic = match decoded.event() {
+            OrderEvent::Created(_) => topic == "order.created",
+            OrderEvent::Paid(_) => topic == "order.paid",
+            OrderEvent::Shipped(_) => topic == "order.shipped",
+            OrderEvent::Delivered(_) => topic == "order.delivered",
+            OrderEvent::Cancelled(_) => topic == "order.cancelled",
+        };
+        assert!(of_its_topic, "{topic}: {:?}", decoded.event());
+        assert_eq!(decoded.event().order_id(), "o-1");
+    }
 }

@@ -10,11 +10,15 @@ pub use money::{Currency, Money, MoneyError};
 
 mod event;
 pub use event::{
-    CancelReason, Item, OrderCancelled, OrderCreated, OrderDelivered, OrderPaid, OrderShipped,
+    CancelReason, Item, OrderCancellationRequested, OrderCancelled, OrderCreated, OrderDelivered,
+    OrderPaid, OrderShipped,
 };
 
 mod any_event;
 pub use any_event::OrderEvent;
+
+mod user;
+pub use user::{Role, UserCreated, UserDeleted, UserUpdated};
 
 mod schema;
 pub use schema::schemas;
@@ -28,7 +32,10 @@ pub use table::{Advance, MIGRATIONS, OrderTable};
 mod refusal;
 
 mod port;
-pub use port::{Booking, Carrier, Charge, Inventory, Payment, Payments, Reservation, ServiceError};
+pub use port::{
+    Booking, Carrier, Charge, Inventory, Notice, NoticeKind, Notifier, Payment, Payments, Refund,
+    Reservation, ServiceError,
+};
 
 pub mod sandbox;
 pub use sandbox::Sandbox;

@@ -4,16 +4,23 @@ use longshore_event::Event;
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
-use crate::{OrderCancelled, OrderCreated, OrderDelivered, OrderPaid, OrderShipped};
+use crate::{
+    OrderCancellationRequested, OrderCancelled, OrderCreated, OrderDelivered, OrderPaid,
+    OrderShipped, UserCreated, UserDeleted, UserUpdated,
+};
 
 /// Every event's type with the JSON Schema (draft 2020-12) of its value.
-pub fn schemas() -> [(&'static str, Value); 5] {
+pub fn schemas() -> [(&'static str, Value); 9] {
     [
         schema::<OrderCreated>(),
         schema::<OrderPaid>(),
         schema::<OrderShipped>(),
         schema::<OrderDelivered>(),
         schema::<OrderCancelled>(),
+        schema::<OrderCancellationRequested>(),
+        schema::<UserCreated>(),
+        schema::<UserUpdated>(),
+        schema::<UserDeleted>(),
     ]
 }
 

@@ -24,11 +24,19 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "order.shipped.toml",
     "order.delivered.toml",
     "order.cancelled.toml",
+    "order.cancellation-requested.toml",
+    "user.created.toml",
+    "user.updated.toml",
+    "user.deleted.toml",
     "schemas/order.created.json",
     "schemas/order.paid.json",
     "schemas/order.shipped.json",
     "schemas/order.delivered.json",
     "schemas/order.cancelled.json",
+    "schemas/order.cancellation-requested.json",
+    "schemas/user.created.json",
+    "schemas/user.updated.json",
+    "schemas/user.deleted.json",
 ];
 
 /// The topics of `dir`; without one, those of the checkout or those built in.

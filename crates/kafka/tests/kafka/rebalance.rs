@@ -1,4 +1,4 @@
-//! Members that come and go: cooperative, eager, static, and by KIP-848 where the broker has it.
+//! Members that come and go: cooperative, eager, static, and by KIP-848.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -192,7 +192,6 @@ async fn the_second_member_of_one_instance_id_fences_the_first() {
 }
 
 #[tokio::test]
-#[ignore = "the embedded broker has only the classic protocol: set KAFKA_BROKERS to an Apache Kafka 4"]
 async fn a_group_by_kip_848_shares_partitions() {
     let topic = new_topic("kip848", 4).await;
     let new = Connection::new(brokers()).property("group.protocol", "consumer");

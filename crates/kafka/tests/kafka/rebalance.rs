@@ -165,6 +165,28 @@ async fn a_static_member_that_comes_back_gets_its_partitions_without_a_rebalance
 }
 
 #[tokio::test]
+async fn partitions_reach_their_next_owner_though_the_static_member_that_lets_them_go_restarts() {
+    let topic = new_topic("restart", 4).await;
+    let group = unique("g");
+    let fixed = connection().property("group.instance.id", "one");
+    let mut former = Observed::join(&fixed, &group, &topic).await;
+    while former.owned.len() < 4 {
+        former.step().await;
+    }
+    let mut other = Observed::join(&connection(), &group, &topic).await;
+    // It is to let half of them go, and comes back instead of saying so.
+    let _unanswered = loop {
+        if let SourceEvent::Revoked { finished, .. } = next(&mut former.source).await {
+            break finished;
+        }
+    };
+
+    let mut back = Observed::join(&fixed, &group, &topic).await;
+
+    settle(&mut back, &mut other, 4).await;
+}
+
+#[tokio::test]
 async fn the_second_member_of_one_instance_id_fences_the_first() {
     let topic = new_topic("fenced", 1).await;
     let group = unique("g");

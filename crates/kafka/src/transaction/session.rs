@@ -9,6 +9,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::Obstacle;
 use super::attempt::{Attempt, Failure, Next, Sending};
+use super::id::transactional_id;
 use crate::admin::REQUEST;
 use crate::native::admin::Committed;
 use crate::native::{GroupMetadata, PartitionList, Remedy};
@@ -49,8 +50,8 @@ impl Session {
         timeout: Duration,
     ) -> Result<Self, KafkaError> {
         let id = match membership.instance() {
-            Some(instance) => format!("{}-{instance}", membership.group()),
-            None => format!("{}-{}", membership.group(), uuid::Uuid::new_v4()),
+            Some(instance) => transactional_id(membership.group(), instance),
+            None => transactional_id(membership.group(), &uuid::Uuid::new_v4().to_string()),
         };
         // Properties that are not accepted are told now.
         let producer = Producer::transactional(connection, &id, timeout)?;

@@ -242,7 +242,7 @@ async fn messages_of_a_partition_that_was_let_go_are_left_to_its_new_owner() {
 async fn what_a_killed_instance_left_open_is_ended_when_it_comes_back() {
     let (input, output) = (new_topic("in", 1).await, new_topic("out", 1).await);
     let group = unique("g");
-    let killed = transactional_producer(&format!("{group}-one"));
+    let killed = transactional_producer(&format!("{group}/one"));
     killed.init_transactions(TIMEOUT).expect("initialised");
     killed.begin_transaction().expect("begun");
     let record = BaseRecord::<(), str>::to(&output).payload("lost");
@@ -251,6 +251,11 @@ async fn what_a_killed_instance_left_open_is_ended_when_it_comes_back() {
     // What comes behind an open transaction is not read before that has ended.
     fill(&output, 1).await;
     assert_eq!(committed_values(&output).await, [""; 0]);
+    let admin = Admin::connect(&connection()).expect("valid properties");
+    let bounds = admin.offsets(&output).await.expect("told");
+    assert_eq!(bounds[0].end, NextOffset(0));
+    let high_watermarks = admin.high_watermarks(&output).await.expect("told");
+    assert_eq!(high_watermarks[0].1, NextOffset(2));
 
     let connection = connection().property("group.instance.id", "one");
     let source = subscribe(&connection, &group, &input).await;

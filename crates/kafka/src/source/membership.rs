@@ -44,7 +44,10 @@ impl Membership {
 
     /// Puts a batch into a transaction.
     pub(crate) fn enlist(&self, batch: &Spans) -> Enlisted<GroupMetadata> {
-        let member = || self.consumer.upgrade()?.client.group_metadata();
+        let member = || {
+            let metadata = self.consumer.upgrade()?.client.group_metadata()?;
+            Some((metadata.standing(), metadata))
+        };
         self.shared.ledger.enlist(batch, member)
     }
 

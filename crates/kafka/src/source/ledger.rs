@@ -43,8 +43,9 @@ struct Line {
     failed: bool,
     /// The first message that was delivered in this stay.
     began: Option<Offset>,
-    /// What the transactions of this stay have committed.
+    /// What transactions have committed: those of this stay, and what the group had before, once that is `known`.
     covered: Option<NextOffset>,
+    known: bool,
     /// Whether it is in a transaction whose outcome is not known yet.
     enlisted: bool,
 }

@@ -51,6 +51,16 @@ impl Membership {
         self.shared.ledger.enlist(batch, member)
     }
 
+    /// Partitions of the batch of which [`Membership::cover`] has not been told yet.
+    pub(crate) fn unknown(&self, batch: &Spans) -> Vec<TopicPartition> {
+        self.shared.ledger.unknown(batch)
+    }
+
+    /// Takes what the group has committed, so that it is not put into a transaction again.
+    pub(crate) fn cover(&self, offsets: &[(TopicPartition, Option<NextOffset>)]) {
+        self.shared.ledger.cover(offsets);
+    }
+
     /// A partition of the batch that is not this member's any more.
     pub(crate) fn foreign(&self, batch: &Spans) -> Option<TopicPartition> {
         self.shared.ledger.foreign(batch)

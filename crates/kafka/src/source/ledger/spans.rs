@@ -89,6 +89,28 @@ impl Ledger {
         Enlisted::As(member, offsets)
     }
 
+    /// The partitions of the batch of which it has not been found out yet what the group had committed before this stay.
+    pub(crate) fn unknown(&self, batch: &Spans) -> Vec<TopicPartition> {
+        let state = self.lock();
+        let is_unknown = |partition: &&TopicPartition| {
+            let line = state.partitions.get(*partition);
+            line.is_some_and(|line| !line.known)
+        };
+        batch.keys().filter(is_unknown).cloned().collect()
+    }
+
+    /// Takes what the group has committed, `None` for nothing. What lies below has taken effect: it is not put into
+    /// transactions again, should it be read again.
+    pub(crate) fn cover(&self, offsets: &[(TopicPartition, Option<NextOffset>)]) {
+        let mut state = self.lock();
+        for (partition, next) in offsets {
+            if let Some(line) = state.partitions.get_mut(partition) {
+                line.known = true;
+                line.covered = line.covered.max(*next);
+            }
+        }
+    }
+
     /// Takes the outcome of a transaction, once it is known.
     pub(crate) fn conclude(&self, offsets: &[(TopicPartition, NextOffset)], committed: bool) {
         let mut state = self.lock();
@@ -265,6 +287,24 @@ mod tests {
             Enlisted::Overlapping
         ));
         assert!(matches!(again(&[(0, 3, 4)]), Enlisted::As(..)));
+    }
+
+    #[test]
+    fn what_the_group_has_committed_before_is_covered_and_asked_for_once_a_stay() {
+        let ledger = ledger(0, 0);
+        let both = batch(&[(0, 0, 3), (1, 0, 2)]);
+        assert_eq!(ledger.unknown(&both).len(), 2);
+        ledger.cover(&[(partition(0), Some(NextOffset(2))), (partition(1), None)]);
+        assert_eq!(ledger.unknown(&both), []);
+
+        let enlist_first = |next| ledger.enlist(&batch(&[(0, 0, next)]), member);
+        assert!(matches!(enlist_first(2), Enlisted::Covered));
+        assert!(matches!(enlist_first(3), Enlisted::Overlapping));
+        enlist(&ledger, &[(0, 2, 3), (1, 0, 2)]);
+
+        ledger.settle(&[partition(0)], Vec::new());
+        ledger.add(&[partition(0)]);
+        assert_eq!(ledger.unknown(&both), [partition(0)]);
     }
 
     #[test]

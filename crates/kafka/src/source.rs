@@ -114,7 +114,10 @@ impl KafkaSource {
             stopping: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&consumer);
-        let member = Member::new(consumer, Arc::clone(&shared), sender, group, within);
+        let mut member = Member::new(consumer, Arc::clone(&shared), sender, group, within);
+        if is_classic(connection) {
+            member.count_generations();
+        }
         thread::Builder::new()
             .name("kafka-consumer".to_owned())
             .spawn(move || member.run())
@@ -189,6 +192,11 @@ impl Drop for KafkaSource {
     }
 }
 
+/// Whether the group has generations that all its members take part in; by KIP-848 each has epochs of its own.
+fn is_classic(connection: &Connection) -> bool {
+    connection.get("group.protocol") != Some("consumer")
+}
+
 /// Makes the consumer; also how long a revocation may wait, and the isolation level.
 fn start(
     connection: &Connection,
@@ -197,7 +205,7 @@ fn start(
 ) -> Result<(Arc<Consumer>, Duration, String), KafkaError> {
     let mut defaults = consumer::DEFAULTS.to_vec();
     defaults.push(("auto.offset.reset", "earliest"));
-    if connection.get("group.protocol") != Some("consumer") {
+    if is_classic(connection) {
         defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
         // A member hears of a rebalance by its next heartbeat: three times as soon as by librdkafka's default.
         defaults.push(("heartbeat.interval.ms", "1000"));

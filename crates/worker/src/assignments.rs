@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use longshore_event::{NextOffset, Offset, Record, TopicPartition};
 
 use crate::Metrics;
+use crate::lanes::LaneScope;
 use crate::metrics::TopicMetrics;
 use crate::watermark::{Ticket, Watermark};
 
@@ -27,6 +28,8 @@ struct Assignment {
     watermark: Watermark,
     /// Messages that are neither finished nor dropped.
     outstanding: usize,
+    /// The oldest message that is left to the next owner.
+    left: Option<Ticket>,
     /// About to move: nothing more of it is started.
     leaving: bool,
     /// What was last handed to the source.
@@ -74,6 +77,7 @@ impl Assignments {
                 partition: partition.clone(),
                 watermark: Watermark::default(),
                 outstanding: 0,
+                left: None,
                 leaving: false,
                 committed: None,
                 metrics: self.metrics.of_topic(&partition.topic),
@@ -214,14 +218,21 @@ impl Assignments {
     pub(crate) fn abandon(&mut self, place: Place) {
         if let Some(assignment) = &mut self.all[place.assignment.0] {
             assignment.outstanding -= 1;
+            let left = assignment.left.into_iter().chain(place.ticket);
+            assignment.left = left.min();
         }
     }
 
-    pub(crate) fn outstanding(&mut self, partitions: &[TopicPartition]) -> usize {
+    /// Messages of these partitions that can still be finished here. Where commits are prefixes of the log, nothing
+    /// behind a message that is left to the next owner can.
+    pub(crate) fn outstanding(&mut self, partitions: &[TopicPartition], scope: LaneScope) -> usize {
         let mut outstanding = 0;
         for partition in partitions {
             if let Some(assignment) = self.of_partition(partition) {
-                outstanding += assignment.outstanding;
+                let left = assignment.left.filter(|_| scope == LaneScope::Partition);
+                if !left.is_some_and(|left| assignment.watermark.has_reached(left)) {
+                    outstanding += assignment.outstanding;
+                }
             }
         }
         outstanding
@@ -266,5 +277,49 @@ impl Assignments {
     fn of_partition(&mut self, partition: &TopicPartition) -> Option<&mut Assignment> {
         let id = self.held.get(partition)?;
         self.all[id.0].as_deref_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longshore_event::Headers;
+    use prometheus_client::registry::Registry;
+
+    fn record(offset: i64) -> Record {
+        Record {
+            partition: TopicPartition::new("t", 0),
+            offset: Offset(offset),
+            timestamp: None,
+            key: None,
+            value: None,
+            headers: Headers::new(),
+        }
+    }
+
+    #[test]
+    fn what_lies_behind_a_message_that_is_left_is_waited_for_unless_commits_are_prefixes() {
+        let mut assignments = Assignments::new(Metrics::register(&mut Registry::default(), "g"));
+        let partitions = [TopicPartition::new("t", 0)];
+        assignments.add(&partitions);
+        let places: Vec<_> = (0..4)
+            .map(|offset| assignments.track(&record(offset)).expect("it is here"))
+            .collect();
+        let outstanding = |assignments: &mut Assignments| {
+            [LaneScope::Group, LaneScope::Partition]
+                .map(|scope| assignments.outstanding(&partitions, scope))
+        };
+        assignments.ready(places[3]);
+        assert_eq!(outstanding(&mut assignments), [4, 4]);
+
+        assignments.abandon(places[2]);
+        assignments.abandon(places[1]);
+        assert_eq!(
+            outstanding(&mut assignments),
+            [2, 2],
+            "the first is to be waited for"
+        );
+        assignments.finish(places[0]);
+        assert_eq!(outstanding(&mut assignments), [1, 0]);
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Member {
     /// Partitions of which nothing has been delivered since they were assigned.
     fresh: HashSet<TopicPartition>,
     paused: bool,
+    /// Whether a generation that was missed shows that the group took this member for dead.
+    counts_generations: bool,
     outage: Option<Outage>,
     batch: Vec<Record>,
     /// Records that are paid for and have not come yet.
@@ -77,11 +79,17 @@ impl Member {
             owned: Ownership::default(),
             fresh: HashSet::new(),
             paused: false,
+            counts_generations: false,
             outage: None,
             batch: Vec::new(),
             room: 0,
             last_failure: None,
         }
+    }
+
+    /// For members of classic groups.
+    pub(super) fn count_generations(&mut self) {
+        self.counts_generations = true;
     }
 
     pub(super) fn run(mut self) {
@@ -205,6 +213,13 @@ impl Member {
     }
 
     fn assign(&mut self, list: &PartitionList) {
+        if self.was_thrown_out() {
+            self.start_over();
+        }
+        self.take_over(list);
+    }
+
+    fn take_over(&mut self, list: &PartitionList) {
         let mut partitions = partitions_of(list);
         if !partitions.is_empty() {
             tracing::debug!(group = self.group, ?partitions, "partitions assigned");
@@ -215,23 +230,56 @@ impl Member {
             self.send(SourceEvent::Assigned(partitions));
         }
         self.note(self.consumer.client.accept(list), "accept an assignment");
-        if self.paused {
-            self.note(self.consumer.client.pause(list), "pause");
+        // A partition that was paused in an earlier stay is so still.
+        let (reading, action) = match self.paused {
+            true => (self.consumer.client.pause(list), "pause"),
+            false => (self.consumer.client.resume(list), "resume"),
+        };
+        self.note(reading, action);
+    }
+
+    /// Whether the group has taken this member for dead since the last event, and has it back by now.
+    fn was_thrown_out(&self) -> bool {
+        let metadata = self.consumer.client.group_metadata();
+        let standing = metadata.filter(|_| self.counts_generations);
+        standing.is_some_and(|metadata| !self.shared.ledger.stands(metadata.standing()))
+    }
+
+    /// Gives up what the client has kept of the time before, and takes it over anew from what is committed. A static
+    /// member that hears of its end by the answer to a join joins once more and keeps its partitions, without an event;
+    /// meanwhile they may have been another's.
+    fn start_over(&mut self) {
+        let kept = self.owned.all();
+        if kept.is_empty() {
+            return;
         }
+        tracing::warn!(
+            group = self.group,
+            partitions = kept.len(),
+            "the group had taken this member for dead; what it kept is taken over anew"
+        );
+        let list = PartitionList::of_partitions(kept.iter());
+        self.lose(kept);
+        self.note(self.consumer.client.let_go(&list), "let partitions go");
+        self.take_over(&list);
     }
 
     fn revoke(&mut self, list: &PartitionList) {
         let owned = self.owned.all();
         let mut partitions = partitions_of(list);
         partitions.retain(|partition| owned.contains(partition));
+        let thrown_out = self.was_thrown_out();
         if !partitions.is_empty() {
-            if self.consumer.client.is_assignment_lost() {
+            if thrown_out || self.consumer.client.is_assignment_lost() {
                 self.lose(partitions);
             } else {
                 self.hand_over(partitions);
             }
         }
         self.note(self.consumer.client.let_go(list), "let partitions go");
+        if thrown_out {
+            self.start_over();
+        }
     }
 
     /// Waits until what is in flight is finished, and commits it while the partitions are still this member's.

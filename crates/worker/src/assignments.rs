@@ -6,6 +6,7 @@ use longshore_event::{NextOffset, Offset, Record, TopicPartition};
 
 use crate::Metrics;
 use crate::metrics::TopicMetrics;
+use crate::tenure::Tenure;
 use crate::watermark::{Ticket, Watermark};
 
 /// One stay of a partition with this worker. If it comes back it is another assignment, so that what was left of the
@@ -29,6 +30,8 @@ struct Assignment {
     outstanding: usize,
     /// About to move: nothing more of it is started.
     leaving: bool,
+    /// What its handlers watch: they end with it.
+    tenure: Tenure,
     /// What was last handed to the source.
     committed: Option<NextOffset>,
     metrics: TopicMetrics,
@@ -75,13 +78,14 @@ impl Assignments {
                 watermark: Watermark::default(),
                 outstanding: 0,
                 leaving: false,
+                tenure: Tenure::default(),
                 committed: None,
                 metrics: self.metrics.of_topic(&partition.topic),
             };
             let id = AssignmentId(self.all.len());
             self.all.push(Some(Box::new(assignment)));
             if let Some(previous) = self.held.insert(partition.clone(), id) {
-                self.all[previous.0] = None;
+                self.end(previous);
             }
         }
     }
@@ -90,9 +94,16 @@ impl Assignments {
     pub(crate) fn remove(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             if let Some(id) = self.held.remove(partition) {
-                self.all[id.0] = None;
+                self.end(id);
                 self.metrics.let_go(partition);
             }
+        }
+    }
+
+    /// Nothing of this partition can take effect any more, though it is still here: its handlers end.
+    pub(crate) fn give_up(&mut self, partition: &TopicPartition) {
+        if let Some(assignment) = self.of_partition(partition) {
+            assignment.tenure.end();
         }
     }
 
@@ -195,6 +206,12 @@ impl Assignments {
         Some(assignment.partition.clone())
     }
 
+    /// What a handler of this message watches; `None` if its partition has moved on.
+    pub(crate) fn tenure(&self, place: Place) -> Option<&Tenure> {
+        let assignment = self.all[place.assignment.0].as_ref()?;
+        Some(&assignment.tenure)
+    }
+
     pub(crate) fn metrics(&self, place: Place) -> Option<&TopicMetrics> {
         let assignment = self.all[place.assignment.0].as_ref()?;
         Some(&assignment.metrics)
@@ -261,6 +278,12 @@ impl Assignments {
             }
         }
         moved
+    }
+
+    fn end(&mut self, id: AssignmentId) {
+        if let Some(assignment) = self.all[id.0].take() {
+            assignment.tenure.end();
+        }
     }
 
     fn of_partition(&mut self, partition: &TopicPartition) -> Option<&mut Assignment> {

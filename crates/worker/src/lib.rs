@@ -60,6 +60,7 @@ mod lanes;
 mod message;
 mod parking;
 mod pending;
+mod tenure;
 mod watermark;
 
 mod drain;

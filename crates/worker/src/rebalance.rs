@@ -206,6 +206,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         };
         warn!(%partition, "another instance has taken the partition over; waiting for the group to say so");
         self.leave(std::slice::from_ref(&partition));
+        self.assignments.give_up(&partition);
         let until = Instant::now() + FENCED;
         self.fenced.get_or_insert((partition, until));
     }

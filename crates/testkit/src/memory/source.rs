@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use longshore_event::{NextOffset, Record, TopicPartition};
 use longshore_worker::{Source, SourceError, SourceEvent};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::{MemoryGroup, lock};
@@ -24,7 +24,6 @@ type Offsets = Vec<(TopicPartition, NextOffset)>;
 #[derive(Debug)]
 pub struct MemorySource {
     shared: Arc<Shared>,
-    grown: watch::Receiver<()>,
     batch: usize,
     drain: Duration,
     phase: Phase,
@@ -77,7 +76,6 @@ enum Phase {
 
 impl MemorySource {
     pub(super) fn new(group: MemoryGroup, max_in_flight: usize) -> Self {
-        let grown = group.log().subscribe();
         let member = Member {
             pending: VecDeque::new(),
             owned: Vec::new(),
@@ -96,7 +94,6 @@ impl MemorySource {
                 member: Mutex::new(member),
                 changed: Notify::new(),
             }),
-            grown,
             batch: DEFAULT_BATCH,
             drain: DEFAULT_DRAIN,
             phase: Phase::Running,
@@ -159,6 +156,8 @@ impl MemorySource {
 impl Source for MemorySource {
     async fn next(&mut self) -> SourceEvent {
         loop {
+            // Before the look, so that nothing is missed that comes in between.
+            let grown = self.shared.group.log().grows();
             if let Some(event) = self.ready() {
                 if matches!(event, SourceEvent::Closed(_)) {
                     self.phase = Phase::Closed;
@@ -171,8 +170,7 @@ impl Source for MemorySource {
                         // Without it the order would be tokio's to choose, and a seeded test would not replay.
                         biased;
                         () = self.shared.changed.notified() => {}
-                        // Never an error: the group holds the log.
-                        _ = self.grown.changed() => {}
+                        () = grown => {}
                     }
                 }
                 Phase::Leaving {

@@ -1,6 +1,6 @@
 //! The timers of the store: when the next one is due, and those that were claimed and are on their way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(super) struct Timers {
     backoff: Backoff,
     /// Claimed, and not taken out of the store yet, with their topics.
     held: HashMap<Uuid, Arc<str>>,
-    queues: HashMap<Arc<str>, TimerQueue>,
+    queues: BTreeMap<Arc<str>, TimerQueue>,
     is_claiming: bool,
     /// Taken out of the store during a claim, which may still hold them.
     cleared_meanwhile: HashSet<Uuid>,
@@ -63,7 +63,7 @@ impl Timers {
             rest_until: Instant::now(),
             backoff: Backoff::new(),
             held: HashMap::new(),
-            queues: HashMap::new(),
+            queues: BTreeMap::new(),
             is_claiming: false,
             cleared_meanwhile: HashSet::new(),
         }

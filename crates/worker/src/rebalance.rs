@@ -161,7 +161,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                 Step::TakeOver(over) | Step::LoadParked(over) => {
                     over.retain(|partition| !partitions.contains(partition));
                 }
-                Step::Admit(messages) => {
+                Step::Admit(messages) | Step::AdmitRedriven(messages) => {
                     dropped.extend(messages.extract_if(.., |message| !may_start(message)));
                 }
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use longshore_event::{Record, TopicPartition};
+use longshore_event::{Record, TopicPartition, redrive_topic};
 use longshore_worker::{SourceError, SourceEvent};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::{mpsc, oneshot};
@@ -52,6 +52,10 @@ pub(super) struct Member {
     /// Partitions of which nothing has been delivered since they were assigned.
     fresh: HashSet<TopicPartition>,
     paused: bool,
+    /// Whether the redrive topic is paused too.
+    shut: bool,
+    /// Read on while the others are paused: what they wait for may come by it.
+    redrive_topic: Arc<str>,
     outage: Option<Outage>,
     batch: Vec<Record>,
     /// Records that are paid for and have not come yet.
@@ -77,6 +81,8 @@ impl Member {
             owned: Ownership::default(),
             fresh: HashSet::new(),
             paused: false,
+            shut: false,
+            redrive_topic: redrive_topic(group),
             outage: None,
             batch: Vec::new(),
             room: 0,
@@ -106,6 +112,7 @@ impl Member {
         if self.paused && !self.shared.budget.is_paused() {
             self.resume();
         }
+        self.keep_to_reserve();
         self.room = self.shared.budget.take(BATCH);
         if self.room == 0 && !self.paused {
             self.stall();
@@ -212,11 +219,15 @@ impl Member {
             self.owned.add(&mut partitions);
             self.shared.ledger.add(&partitions);
             self.fresh.extend(partitions.iter().cloned());
-            self.send(SourceEvent::Assigned(partitions));
+            self.send(SourceEvent::Assigned(partitions.clone()));
         }
         self.note(self.consumer.client.accept(list), "accept an assignment");
         if self.paused {
-            self.note(self.consumer.client.pause(list), "pause");
+            let (redrives, others) = self.by_kind(&partitions);
+            self.pause(&others);
+            if self.shut {
+                self.pause(&redrives);
+            }
         }
     }
 
@@ -300,10 +311,9 @@ impl Member {
             return;
         }
         if self.shared.budget.pause() {
-            let owned = self.owned.all();
-            tracing::debug!(group = self.group, partitions = owned.len(), "paused");
-            let list = PartitionList::of_partitions(owned.iter());
-            self.note(self.consumer.client.pause(&list), "pause");
+            let (_, others) = self.by_kind(&self.owned.all());
+            tracing::debug!(group = self.group, partitions = others.len(), "paused");
+            self.pause(&others);
             self.paused = true;
         }
     }
@@ -314,6 +324,34 @@ impl Member {
         let list = PartitionList::of_partitions(owned.iter());
         self.note(self.consumer.client.resume(&list), "resume");
         self.paused = false;
+        self.shut = false;
+    }
+
+    /// While the others are paused, the redrive topic is read as far as its reserve goes.
+    fn keep_to_reserve(&mut self) {
+        let shut = self.paused && self.shared.budget.is_shut();
+        if shut == self.shut {
+            return;
+        }
+        let (redrives, _) = self.by_kind(&self.owned.all());
+        if shut {
+            self.pause(&redrives);
+        } else {
+            let list = PartitionList::of_partitions(redrives.iter());
+            self.note(self.consumer.client.resume(&list), "resume");
+        }
+        self.shut = shut;
+    }
+
+    fn pause(&self, partitions: &[TopicPartition]) {
+        let list = PartitionList::of_partitions(partitions.iter());
+        self.note(self.consumer.client.pause(&list), "pause");
+    }
+
+    /// The partitions of the redrive topic, and the others.
+    fn by_kind(&self, partitions: &[TopicPartition]) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+        let partitions = partitions.iter().cloned();
+        partitions.partition(|partition| partition.topic == self.redrive_topic)
     }
 
     fn failed(&mut self, error: ClientError) {

@@ -266,3 +266,55 @@ fn redrive(bench: &Bench, dead: &Position, action: RedriveAction, text: Option<&
     }
     bench.log.append(record).expect("there is a redrive topic");
 }
+#[tokio::test(start_paused = true)]
+async fn a_redrive_is_read_though_held_keys_and_waiting_messages_fill_every_bound() {
+    let bench = Bench::new(2).with_redrive();
+    let dead = bench.produce("a", &["fixable 1"])[0].position();
+    let worker = start_strict_with_one_of_everything(&bench);
+    bench.until("notes.dlq", 1).await;
+    for n in 0..20 {
+        bench.produce(&format!("k-{n}"), &["behind"]);
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.texts("echoes"), [] as [&str; 0], "the bound is kept");
+
+    redrive(&bench, &dead, RedriveAction::Handle, Some("mended 1"));
+    bench.until("echoes", 21).await;
+    assert_eq!(bench.store.parked_rows(), []);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redriven_message_that_is_parked_is_tried_again_though_held_keys_fill_the_bound() {
+    let bench = Bench::new(1).with_redrive();
+    let first = bench.produce("a", &["fixable 1"])[0].position();
+    let worker = start_strict_with_one_of_everything(&bench);
+    bench.until("notes.dlq", 1).await;
+    bench.calls.service_down(true);
+    redrive(&bench, &first, RedriveAction::Handle, Some("service"));
+    bench
+        .until_true("the redriven one is parked", |bench| {
+            bench.store.parked_rows().len() == 2
+        })
+        .await;
+    worker.crash().await;
+
+    bench.calls.service_down(false);
+    let worker = start_strict_with_one_of_everything(&bench);
+    bench.until("echoes", 1).await;
+    assert_eq!(bench.texts("echoes"), ["service"]);
+    worker.stop().await.expect("left in good order");
+}
+
+/// A strict worker that keeps one parked key of each kind and one message in flight.
+fn start_strict_with_one_of_everything(bench: &Bench) -> Running {
+    let mut settings = bench.settings();
+    settings.on_dead = OnDead::HoldKey;
+    settings.park.max_keys = 1;
+    settings.brake.share = 1.0;
+    let source = bench.group.join(1).redrives(&settings.redrive_topic);
+    let running = bench.start_with(settings, source);
+    running.control.assign(&bench.partitions());
+    running
+}
+

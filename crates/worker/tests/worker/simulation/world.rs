@@ -121,7 +121,8 @@ impl World {
             .group
             .join(settings.max_in_flight)
             .batch(batch)
-            .drain(settings.drain);
+            .drain(settings.drain)
+            .redrives(&settings.redrive_topic);
         let store = SimStore {
             store: self.store.clone(),
             line: line.clone(),

@@ -209,6 +209,11 @@ impl Timers {
         queues.any(|queue| queue.is_sending(partitions))
     }
 
+    /// Whether any are claimed, or are being claimed.
+    pub(super) fn are_claimed(&self) -> bool {
+        self.is_claiming || !self.held.is_empty()
+    }
+
     /// Whether it is a timer in memory.
     pub(super) fn holds(&self, id: &Uuid) -> bool {
         self.held.contains_key(id)

@@ -17,6 +17,7 @@ mod ports;
 mod journal;
 
 mod check;
+mod timers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,9 +26,9 @@ use journal::Happening;
 use world::World;
 
 const HISTORIES: u64 = 10_000;
-
 /// Histories that are lived twice and compared.
 const REPLAYED: u64 = 150;
+
 /// A history that is over.
 struct Lived {
     happenings: Vec<Happening>,

@@ -92,7 +92,7 @@ impl Line {
     async fn die_at(&self, number: u64, moment: Moment, what: &str) {
         let crash = *self.crash.lock().unwrap_or_else(PoisonError::into_inner);
         if crash == Some((number, moment)) {
-            self.journal.note(
+            self.journal.fault(
                 Some(self.life),
                 format!("dies {moment:?} {what} (call {number})"),
             );

@@ -47,6 +47,23 @@ async fn a_failed_key_parks_its_later_records_and_drains_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn other_keys_flow_while_one_is_parked() {
+    let bench = Bench::new(1);
+    bench.produce("a", &["down 1"]);
+    let worker = bench.start();
+    bench
+        .until_true("it is parked", |bench| bench.store.parked_rows().len() == 1)
+        .await;
+
+    bench.produce("b", &["b 1"]);
+    bench
+        .until_within("echoes", 1, Duration::from_millis(100))
+        .await;
+    assert_eq!(bench.store.parked_rows().len(), 1, "it is still parked");
+    worker.crash().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn attempts_and_order_survive_a_crash_and_a_new_owner() {
     let bench = Bench::new(1);
     bench.produce("a", &["down 1", "a 2"]);
@@ -138,6 +155,21 @@ async fn a_refused_write_holds_its_key_too() {
     redrive(&bench, &dead, RedriveAction::Discard, None);
     bench.until("echoes", 2).await;
     assert_eq!(bench.texts("echoes"), ["a 2", "a 3"]);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redrive_goes_to_its_group_alone() {
+    let bench = Bench::new(1).with_redrive();
+    let dead = bench.produce("a", &["fixable 1"])[0].position();
+    let worker = bench.start();
+    bench.until("notes.dlq", 1).await;
+
+    redrive(&bench, &dead, RedriveAction::Handle, Some("mended 1"));
+
+    assert_eq!(bench.log.records("notes").len(), 1, "every group reads it");
+    assert_eq!(bench.log.records(&redrive_topic(GROUP)).len(), 1);
+    bench.until("echoes", 1).await;
     worker.stop().await.expect("left in good order");
 }
 
@@ -244,28 +276,6 @@ async fn parked_keys_in_memory_are_bounded() {
     assert_eq!(bench.store.parked_rows(), []);
 }
 
-/// Sends a dead letter back as the command line does, with another text if there is one.
-fn redrive(bench: &Bench, dead: &Position, action: RedriveAction, text: Option<&str>) {
-    let letters = bench.log.records("notes.dlq");
-    let letter = letters.iter().find(|letter| {
-        let read = DeadLetter::read(&letter.headers).expect("a dead letter");
-        read.offset == dead.offset.0
-    });
-    let letter = letter.expect("it died");
-    let redrive = Redrive {
-        origin: dead.clone(),
-        count: 1,
-        action,
-        run: "run-1".into(),
-        of: Some(letter.position()),
-    };
-    let mut record: OutgoingRecord = redrive.record(GROUP, letter);
-    if let Some(text) = text {
-        let note = serde_json::to_vec(&Note::new("a", text)).expect("a note");
-        record.value = Some(note.into());
-    }
-    bench.log.append(record).expect("there is a redrive topic");
-}
 #[tokio::test(start_paused = true)]
 async fn a_redrive_is_read_though_held_keys_and_waiting_messages_fill_every_bound() {
     let bench = Bench::new(2).with_redrive();
@@ -318,3 +328,25 @@ fn start_strict_with_one_of_everything(bench: &Bench) -> Running {
     running
 }
 
+/// Sends a dead letter back as the command line does, with another text if there is one.
+fn redrive(bench: &Bench, dead: &Position, action: RedriveAction, text: Option<&str>) {
+    let letters = bench.log.records("notes.dlq");
+    let letter = letters.iter().find(|letter| {
+        let read = DeadLetter::read(&letter.headers).expect("a dead letter");
+        read.offset == dead.offset.0
+    });
+    let letter = letter.expect("it died");
+    let redrive = Redrive {
+        origin: dead.clone(),
+        count: 1,
+        action,
+        run: "run-1".into(),
+        of: Some(letter.position()),
+    };
+    let mut record: OutgoingRecord = redrive.record(GROUP, letter);
+    if let Some(text) = text {
+        let note = serde_json::to_vec(&Note::new("a", text)).expect("a note");
+        record.value = Some(note.into());
+    }
+    bench.log.append(record).expect("there is a redrive topic");
+}

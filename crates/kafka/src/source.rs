@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use longshore_event::{NextOffset, TopicPartition};
-use longshore_worker::{Source, SourceError, SourceEvent};
+use longshore_worker::{REDRIVE_RESERVE, Source, SourceError, SourceEvent};
 use tokio::sync::mpsc;
 
 use crate::consumer::{self, Consumer};
@@ -107,7 +107,7 @@ impl KafkaSource {
         })?;
 
         // A batch holds at least one record, so records never wait for room.
-        let (sender, events) = mpsc::channel(max_in_flight + LIFECYCLE_EVENTS);
+        let (sender, events) = mpsc::channel(max_in_flight + REDRIVE_RESERVE + LIFECYCLE_EVENTS);
         let shared = Arc::new(Shared {
             budget: Budget::new(max_in_flight),
             ledger: Ledger::default(),

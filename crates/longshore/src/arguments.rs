@@ -79,7 +79,7 @@ pub struct WorkerArgs {
     /// Longest wait of a parked message
     #[arg(long, env = "LONGSHORE_PARK_LONGEST", default_value = "10m", value_name = "TIME", value_parser = parse_duration)]
     pub park_longest: Duration,
-    /// Parked keys in memory; at the bound no more messages are taken in
+    /// Parked keys in memory, and as many that are held; at the bound nothing but redrives is taken in
     #[arg(long, env = "LONGSHORE_MAX_PARKED_KEYS", default_value = "50000", value_name = "N", value_parser = count())]
     pub max_parked_keys: usize,
     /// Keep the key of a dead message parked until the message is redriven or discarded

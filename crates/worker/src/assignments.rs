@@ -7,6 +7,7 @@ use longshore_event::{NextOffset, Offset, Record, TopicPartition};
 use crate::Metrics;
 use crate::lanes::LaneScope;
 use crate::metrics::TopicMetrics;
+use crate::tenure::Tenure;
 use crate::watermark::{Ticket, Watermark};
 
 /// One stay of a partition with this worker. If it comes back it is another assignment, so that what was left of the
@@ -32,6 +33,8 @@ struct Assignment {
     left: Option<Ticket>,
     /// About to move: nothing more of it is started.
     leaving: bool,
+    /// What its handlers watch: they end with it.
+    tenure: Tenure,
     /// What was last handed to the source.
     committed: Option<NextOffset>,
     metrics: TopicMetrics,
@@ -79,13 +82,14 @@ impl Assignments {
                 outstanding: 0,
                 left: None,
                 leaving: false,
+                tenure: Tenure::default(),
                 committed: None,
                 metrics: self.metrics.of_topic(&partition.topic),
             };
             let id = AssignmentId(self.all.len());
             self.all.push(Some(Box::new(assignment)));
             if let Some(previous) = self.held.insert(partition.clone(), id) {
-                self.all[previous.0] = None;
+                self.end(previous);
             }
         }
     }
@@ -94,9 +98,16 @@ impl Assignments {
     pub(crate) fn remove(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             if let Some(id) = self.held.remove(partition) {
-                self.all[id.0] = None;
+                self.end(id);
                 self.metrics.let_go(partition);
             }
+        }
+    }
+
+    /// Nothing of this partition can take effect any more, though it is still here: its handlers end.
+    pub(crate) fn give_up(&mut self, partition: &TopicPartition) {
+        if let Some(assignment) = self.of_partition(partition) {
+            assignment.tenure.end();
         }
     }
 
@@ -199,6 +210,12 @@ impl Assignments {
         Some(assignment.partition.clone())
     }
 
+    /// What a handler of this message watches; `None` if its partition has moved on.
+    pub(crate) fn tenure(&self, place: Place) -> Option<&Tenure> {
+        let assignment = self.all[place.assignment.0].as_ref()?;
+        Some(&assignment.tenure)
+    }
+
     pub(crate) fn metrics(&self, place: Place) -> Option<&TopicMetrics> {
         let assignment = self.all[place.assignment.0].as_ref()?;
         Some(&assignment.metrics)
@@ -272,6 +289,12 @@ impl Assignments {
             }
         }
         moved
+    }
+
+    fn end(&mut self, id: AssignmentId) {
+        if let Some(assignment) = self.all[id.0].take() {
+            assignment.tenure.end();
+        }
     }
 
     fn of_partition(&mut self, partition: &TopicPartition) -> Option<&mut Assignment> {

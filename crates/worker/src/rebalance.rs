@@ -163,7 +163,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                 Step::TakeOver(over) | Step::LoadParked(over) => {
                     over.retain(|partition| !partitions.contains(partition));
                 }
-                Step::Admit(messages) => {
+                Step::Admit(messages) | Step::AdmitRedriven(messages) => {
                     dropped.extend(messages.extract_if(.., |message| !may_start(message)));
                 }
             }
@@ -208,6 +208,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         };
         warn!(%partition, "another instance has taken the partition over; waiting for the group to say so");
         self.leave(std::slice::from_ref(&partition));
+        self.assignments.give_up(&partition);
         let until = Instant::now() + FENCED;
         self.fenced.get_or_insert((partition, until));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use longshore_event::{Record, TopicPartition};
+use longshore_event::{Record, TopicPartition, redrive_topic};
 use longshore_worker::{SourceError, SourceEvent};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::{mpsc, oneshot};
@@ -54,6 +54,10 @@ pub(super) struct Member {
     paused: bool,
     /// Whether a generation that was missed shows that the group took this member for dead.
     counts_generations: bool,
+    /// Whether the redrive topic is paused too.
+    shut: bool,
+    /// Read on while the others are paused: what they wait for may come by it.
+    redrive_topic: Arc<str>,
     outage: Option<Outage>,
     batch: Vec<Record>,
     /// Records that are paid for and have not come yet.
@@ -80,6 +84,8 @@ impl Member {
             fresh: HashSet::new(),
             paused: false,
             counts_generations: false,
+            shut: false,
+            redrive_topic: redrive_topic(group),
             outage: None,
             batch: Vec::new(),
             room: 0,
@@ -114,6 +120,7 @@ impl Member {
         if self.paused && !self.shared.budget.is_paused() {
             self.resume();
         }
+        self.keep_to_reserve();
         self.room = self.shared.budget.take(BATCH);
         if self.room == 0 && !self.paused {
             self.stall();
@@ -227,15 +234,13 @@ impl Member {
             self.owned.add(&mut partitions);
             self.shared.ledger.add(&partitions);
             self.fresh.extend(partitions.iter().cloned());
-            self.send(SourceEvent::Assigned(partitions));
+            self.send(SourceEvent::Assigned(partitions.clone()));
         }
         self.note(self.consumer.client.accept(list), "accept an assignment");
         // A partition that was paused in an earlier stay is so still.
-        let (reading, action) = match self.paused {
-            true => (self.consumer.client.pause(list), "pause"),
-            false => (self.consumer.client.resume(list), "resume"),
-        };
-        self.note(reading, action);
+        let (redrives, others) = self.by_kind(&partitions);
+        self.read_on(&others, !self.paused);
+        self.read_on(&redrives, !self.shut);
     }
 
     /// Whether the group has taken this member for dead since the last event, and has it back by now.
@@ -348,10 +353,9 @@ impl Member {
             return;
         }
         if self.shared.budget.pause() {
-            let owned = self.owned.all();
-            tracing::debug!(group = self.group, partitions = owned.len(), "paused");
-            let list = PartitionList::of_partitions(owned.iter());
-            self.note(self.consumer.client.pause(&list), "pause");
+            let (_, others) = self.by_kind(&self.owned.all());
+            tracing::debug!(group = self.group, partitions = others.len(), "paused");
+            self.read_on(&others, false);
             self.paused = true;
         }
     }
@@ -359,9 +363,36 @@ impl Member {
     fn resume(&mut self) {
         let owned = self.owned.all();
         tracing::debug!(group = self.group, partitions = owned.len(), "resumed");
-        let list = PartitionList::of_partitions(owned.iter());
-        self.note(self.consumer.client.resume(&list), "resume");
+        self.read_on(&owned, true);
         self.paused = false;
+        self.shut = false;
+    }
+
+    /// While the others are paused, the redrive topic is read as far as its reserve goes.
+    fn keep_to_reserve(&mut self) {
+        let shut = self.paused && self.shared.budget.is_shut();
+        if shut == self.shut {
+            return;
+        }
+        let (redrives, _) = self.by_kind(&self.owned.all());
+        self.read_on(&redrives, !shut);
+        self.shut = shut;
+    }
+
+    /// Reads partitions on, or pauses them.
+    fn read_on(&self, partitions: &[TopicPartition], on: bool) {
+        let list = PartitionList::of_partitions(partitions.iter());
+        let (done, action) = match on {
+            true => (self.consumer.client.resume(&list), "resume"),
+            false => (self.consumer.client.pause(&list), "pause"),
+        };
+        self.note(done, action);
+    }
+
+    /// The partitions of the redrive topic, and the others.
+    fn by_kind(&self, partitions: &[TopicPartition]) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+        let partitions = partitions.iter().cloned();
+        partitions.partition(|partition| partition.topic == self.redrive_topic)
     }
 
     fn failed(&mut self, error: ClientError) {

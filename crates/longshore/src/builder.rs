@@ -1,5 +1,6 @@
 //! What a worker is, apart from where it runs: its name, its topics, its tables and its handler.
 
+use axum::Router;
 use longshore_store::{Migration, SqlStore};
 use longshore_worker::Handler;
 
@@ -32,8 +33,12 @@ pub struct WorkerBuilder<H> {
     pub(crate) reads: Vec<String>,
     pub(crate) publishes: Vec<String>,
     pub(crate) migrations: &'static [Migration],
+    pub(crate) routes: Option<Routes>,
     pub(crate) strategy: Strategy<H>,
 }
+
+/// What makes the worker's own routes of its store.
+pub(crate) type Routes = Box<dyn FnOnce(&SqlStore) -> Router + Send>;
 
 /// How effects become true, and with it what the handler is made of.
 pub(crate) enum Strategy<H> {
@@ -70,6 +75,7 @@ impl<H: Handler> WorkerBuilder<H> {
             reads: Vec::new(),
             publishes: Vec::new(),
             migrations: &[],
+            routes: None,
             strategy,
         }
     }
@@ -107,6 +113,23 @@ impl<H: Handler> WorkerBuilder<H> {
     #[must_use]
     pub fn migrations(mut self, migrations: &'static [Migration]) -> Self {
         self.migrations = migrations;
+        self
+    }
+
+    /// Further routes of the admin endpoint, for what the worker's tables tell: a SQLite store is nobody's but the worker's.
+    /// `routes` is called once the store is open; until then they answer 503. `/healthz`, `/readyz`, `/status` and
+    /// `/metrics` stay the runtime's.
+    ///
+    /// # Panics
+    /// If the worker has no store.
+    #[must_use]
+    pub fn routes(mut self, routes: impl FnOnce(&SqlStore) -> Router + Send + 'static) -> Self {
+        assert!(
+            matches!(self.strategy, Strategy::Store(_)),
+            "{} has no store to make routes of",
+            self.name
+        );
+        self.routes = Some(Box::new(routes));
         self
     }
 

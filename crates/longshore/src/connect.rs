@@ -76,7 +76,9 @@ impl<H: Handler> WorkerBuilder<H> {
                 AnyWorker::Plain(Worker::new(handler, source, strategy, settings, metrics))
             }
         };
-        admin.watch(worker.status(), worker.inspector(), store);
+        let routes = self.routes.zip(store.as_ref());
+        let routes = routes.map(|(make, store)| make(store));
+        admin.watch(worker.status(), worker.inspector(), store, routes);
         Ok(ConnectedWorker {
             worker,
             registry,

@@ -23,6 +23,8 @@ mod duration;
 pub use duration::parse_duration;
 
 mod builder;
+/// In the version that [`WorkerBuilder::routes`] takes routers of.
+pub use axum;
 pub use builder::WorkerBuilder;
 
 mod connect;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use longshore::axum::{self, Router};
 use longshore::prelude::*;
 use longshore::{ConnectedWorker, RunError, WorkerArgs};
 use longshore_broker::{Broker, BrokerConfig};
@@ -207,6 +208,33 @@ async fn a_worker_is_not_ready_before_it_runs() {
     let (status, body) = get(address, "/readyz").await;
 
     assert_eq!((status, body.as_str()), (503, "no partitions assigned\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workers_own_routes_look_into_its_store_beside_those_of_the_runtime() {
+    let place = Place::with_topics(&["ping", "pong"]).await;
+    let worker = worker().routes(|store| {
+        let store = store.clone();
+        let count = async move || {
+            let rows = store.fetch(&sql("select name from answered")).await;
+            format!("{} answered", rows.expect("rows").len())
+        };
+        Router::new().route("/answered", axum::routing::get(count))
+    });
+    let connected = worker.connect(&place.args()).await.expect("connected");
+    let address = connected.admin_address().expect("address");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(connected.run(async { stopped.await.expect("stop") }));
+
+    assert_eq!(get(address, "/answered").await, (200, "0 answered".into()));
+    ping(&place.connection(), "ada").await;
+    until(address, "/answered", |_, body| body == "1 answered").await;
+
+    assert_eq!(get(address, "/healthz").await, (200, "alive\n".to_owned()));
+    assert_eq!(get(address, "/elsewhere").await.0, 404);
+    stop.send(()).expect("running");
+    let result = timeout(DEADLINE, running).await.expect("stopped");
+    assert!(result.expect("no panic").is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@
 //! `examples/greeter.rs` is a whole worker with its test.
 
 mod process;
-pub use process::main;
+pub use process::{main, main_with};
 
 mod signal;
 pub use signal::stop_signal;

@@ -3,7 +3,8 @@
 //! Reading order: [`OrderCreated`] and its siblings are the events; [`OrderState`] is the state machine and
 //! [`OrderTable`] its mirror in a worker's store; [`Inventory`], [`Payments`] and [`Carrier`] are the services, with
 //! the [`sandbox`] that stands in for them; [`OrderCreatedHandler`], [`OrderPaidHandler`] and [`OrderShippedHandler`]
-//! decide; [`order_created`], [`order_paid`] and [`order_shipped`] are the workers around them.
+//! decide; [`order_created`], [`order_paid`] and [`order_shipped`] are the workers around them. [`expiry`] follows orders
+//! from the side.
 
 mod money;
 pub use money::{Currency, Money, MoneyError};
@@ -42,6 +43,9 @@ pub use sandbox::Sandbox;
 
 mod handler;
 pub use handler::{OrderCreatedHandler, OrderPaidHandler, OrderShippedHandler};
+
+pub mod expiry;
+pub use expiry::{ExpiryArguments, OrderExpiryDue, OrderExpiryHandler, order_expiry};
 
 mod worker;
 pub use worker::{order_created, order_paid, order_shipped};

@@ -5,12 +5,12 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
 use crate::{
-    OrderCancellationRequested, OrderCancelled, OrderCreated, OrderDelivered, OrderPaid,
-    OrderShipped, UserCreated, UserDeleted, UserUpdated,
+    OrderCancellationRequested, OrderCancelled, OrderCreated, OrderDelivered, OrderExpiryDue,
+    OrderPaid, OrderShipped, UserCreated, UserDeleted, UserUpdated,
 };
 
 /// Every event's type with the JSON Schema (draft 2020-12) of its value.
-pub fn schemas() -> [(&'static str, Value); 9] {
+pub fn schemas() -> [(&'static str, Value); 10] {
     [
         schema::<OrderCreated>(),
         schema::<OrderPaid>(),
@@ -18,6 +18,7 @@ pub fn schemas() -> [(&'static str, Value); 9] {
         schema::<OrderDelivered>(),
         schema::<OrderCancelled>(),
         schema::<OrderCancellationRequested>(),
+        schema::<OrderExpiryDue>(),
         schema::<UserCreated>(),
         schema::<UserUpdated>(),
         schema::<UserDeleted>(),

@@ -1,4 +1,4 @@
-//! The three order workers as tasks of this process, each with its own group and its own store.
+//! The order workers as tasks of this process, each with its own group and its own store.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use longshore::{KafkaProperty, WorkerArgs, WorkerBuilder};
 use longshore_kafka::Connection;
+use longshore_orders::ExpiryArguments;
 use longshore_store::StoreUrl;
 use longshore_worker::{Handler, Status};
 use prometheus_client::registry::Registry;
@@ -59,6 +60,14 @@ impl Workers {
             .add(
                 "order-shipped",
                 longshore_orders::order_shipped(),
+                connection,
+                data,
+            )
+            .await?;
+        workers
+            .add(
+                "order-expiry",
+                longshore_orders::order_expiry(ExpiryArguments::default()),
                 connection,
                 data,
             )

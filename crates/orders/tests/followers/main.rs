@@ -1,0 +1,4 @@
+//! The workers that follow orders from the side, called without a broker: what they decide, and what their tables then say.
+
+mod expiry;
+mod support;

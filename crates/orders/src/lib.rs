@@ -3,8 +3,8 @@
 //! Reading order: [`OrderCreated`] and its siblings are the events; [`OrderState`] is the state machine and
 //! [`OrderTable`] its mirror in a worker's store; [`Inventory`], [`Payments`] and [`Carrier`] are the services, with
 //! the [`sandbox`] that stands in for them; [`OrderCreatedHandler`], [`OrderPaidHandler`] and [`OrderShippedHandler`]
-//! decide; [`order_created`], [`order_paid`] and [`order_shipped`] are the workers around them. [`expiry`] follows orders
-//! from the side.
+//! decide; [`order_created`], [`order_paid`] and [`order_shipped`] are the workers around them. [`mod@expiry`] and
+//! [`mod@analytics`] follow orders from the side.
 
 mod money;
 pub use money::{Currency, Money, MoneyError};
@@ -48,6 +48,9 @@ pub use handler::{OrderCreatedHandler, OrderPaidHandler, OrderShippedHandler};
 
 pub mod expiry;
 pub use expiry::{ExpiryArguments, OrderExpiryDue, OrderExpiryHandler, order_expiry};
+
+pub mod analytics;
+pub use analytics::analytics;
 
 mod worker;
 pub use worker::{order_created, order_paid, order_shipped};

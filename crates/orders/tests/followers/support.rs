@@ -4,10 +4,13 @@ use jiff::{SignedDuration, Timestamp};
 use longshore::testing::{Decisions, handle, now};
 use longshore_event::Event;
 use longshore_orders::{
-    CancelReason, Currency, Item, Money, OrderCancelled, OrderCreated, OrderPaid,
+    CancelReason, Currency, Item, Money, OrderCancelled, OrderCreated, OrderDelivered, OrderPaid,
+    OrderShipped,
 };
 use longshore_store::{Migration, SqlStore, StoreUrl};
+use longshore_testkit::postgres::Postgres;
 use longshore_worker::Handler;
+use uuid::Uuid;
 
 /// A worker's store in a directory of its own.
 pub(crate) struct Place {
@@ -19,7 +22,19 @@ impl Place {
     pub(crate) async fn open(migrations: &[Migration]) -> Self {
         let dir = tempfile::tempdir().expect("directory");
         let url = StoreUrl::sqlite(dir.path().join("worker.db"));
-        let store = SqlStore::open(&url, "worker", migrations).await;
+        Self::at(dir, &url, migrations).await
+    }
+
+    /// In an empty database of a PostgreSQL server.
+    pub(crate) async fn on(postgres: &Postgres, migrations: &[Migration]) -> Self {
+        let dir = tempfile::tempdir().expect("directory");
+        let name = format!("followers_{}", Uuid::new_v4().simple());
+        let url = postgres.create_database(&name).parse().expect("a URL");
+        Self::at(dir, &url, migrations).await
+    }
+
+    async fn at(dir: tempfile::TempDir, url: &StoreUrl, migrations: &[Migration]) -> Self {
+        let store = SqlStore::open(url, "worker", migrations).await;
         Self {
             _dir: dir,
             store: store.expect("store"),
@@ -61,6 +76,22 @@ pub(crate) fn paid(id: &str, seconds: i64) -> OrderPaid {
         payment_id: "p-1".to_owned(),
         amount: Money::new(2932, Currency::USD),
         paid_at: after(seconds),
+    }
+}
+
+pub(crate) fn shipped(id: &str, seconds: i64) -> OrderShipped {
+    OrderShipped {
+        order_id: id.to_owned(),
+        carrier: "Sandbox Express".to_owned(),
+        tracking_number: "SBX1".to_owned(),
+        shipped_at: after(seconds),
+    }
+}
+
+pub(crate) fn delivered(id: &str, seconds: i64) -> OrderDelivered {
+    OrderDelivered {
+        order_id: id.to_owned(),
+        delivered_at: after(seconds),
     }
 }
 

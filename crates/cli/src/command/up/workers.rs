@@ -72,6 +72,9 @@ impl Workers {
                 data,
             )
             .await?;
+        workers
+            .add("analytics", longshore_orders::analytics(), connection, data)
+            .await?;
         let file = workers_file(data);
         std::fs::write(&file, serde_json::to_vec(&workers.addresses)?)
             .with_context(|| format!("cannot write {}", file.display()))?;

@@ -1,10 +1,11 @@
 //! What a worker is, apart from where it runs: its name, its topics, its tables and its handler.
 
 use axum::Router;
+use longshore_event::Event;
 use longshore_store::{Migration, SqlStore};
 use longshore_worker::Handler;
 
-use crate::{ConnectedWorker, RunError, WorkerArgs};
+use crate::{ConnectedWorker, EventBus, Published, RunError, WorkerArgs};
 
 /// Describes a worker. [`main`](crate::main) makes a process of it.
 ///
@@ -34,6 +35,7 @@ pub struct WorkerBuilder<H> {
     pub(crate) publishes: Vec<String>,
     pub(crate) migrations: &'static [Migration],
     pub(crate) routes: Option<Routes>,
+    pub(crate) bus: EventBus,
     pub(crate) strategy: Strategy<H>,
 }
 
@@ -76,6 +78,7 @@ impl<H: Handler> WorkerBuilder<H> {
             publishes: Vec::new(),
             migrations: &[],
             routes: None,
+            bus: EventBus::new(),
             strategy,
         }
     }
@@ -130,6 +133,25 @@ impl<H: Handler> WorkerBuilder<H> {
             self.name
         );
         self.routes = Some(Box::new(routes));
+        self
+    }
+
+    /// Tells `listener` every event of a type that this instance publishes, once the brokers have it; call it once for each
+    /// listener. See [`EventBus`] for what that promises.
+    ///
+    /// # Panics
+    /// If the worker commits in Kafka transactions: what it publishes is not published before they end.
+    #[must_use]
+    pub fn on_published<E: Event>(
+        mut self,
+        listener: impl Fn(&Published<'_, E>) + Send + Sync + 'static,
+    ) -> Self {
+        assert!(
+            !matches!(self.strategy, Strategy::Transaction(_)),
+            "{} publishes in Kafka transactions, which no listener is told of",
+            self.name
+        );
+        self.bus = self.bus.on(listener);
         self
     }
 

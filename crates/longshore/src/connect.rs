@@ -38,6 +38,7 @@ impl<H: Handler> WorkerBuilder<H> {
 
         let connection = args.connection();
         let publisher = KafkaPublisher::connect(&connection).map_err(RunError::Properties)?;
+        let publisher = self.bus.around(publisher);
         let in_transactions = matches!(self.strategy, Strategy::Transaction(_));
         let (handler, store) = match self.strategy {
             Strategy::Store(make) => {

@@ -27,6 +27,9 @@ mod builder;
 pub use axum;
 pub use builder::WorkerBuilder;
 
+mod event_bus;
+pub use event_bus::{Announcing, EventBus, Published};
+
 mod connect;
 mod preflight;
 

@@ -8,11 +8,11 @@ use serde_json::Value;
 use crate::job::{ChargeOrder, Email, SalesReport};
 use crate::{
     OrderCancellationRequested, OrderCancelled, OrderCreated, OrderDelivered, OrderExpiryDue,
-    OrderPaid, OrderShipped, UserCreated, UserDeleted, UserUpdated,
+    OrderMailDue, OrderPaid, OrderShipped, UserCreated, UserDeleted, UserUpdated,
 };
 
 /// Every event's type with the JSON Schema (draft 2020-12) of its value.
-pub fn schemas() -> [(&'static str, Value); 15] {
+pub fn schemas() -> [(&'static str, Value); 16] {
     [
         schema::<OrderCreated>(),
         schema::<OrderPaid>(),
@@ -21,6 +21,7 @@ pub fn schemas() -> [(&'static str, Value); 15] {
         schema::<OrderCancelled>(),
         schema::<OrderCancellationRequested>(),
         schema::<OrderExpiryDue>(),
+        schema::<OrderMailDue>(),
         schema::<UserCreated>(),
         schema::<UserUpdated>(),
         schema::<UserDeleted>(),

@@ -2,4 +2,5 @@
 
 mod analytics;
 mod expiry;
+mod notifications;
 mod support;

@@ -8,6 +8,7 @@ use longshore_event::{Record, attribute};
 use longshore_jobs::NewJob;
 use longshore_orders::analytics::{AnalyticsSummary, Count};
 use longshore_orders::job::Email;
+use longshore_testkit::postgres::Postgres;
 use longshore_testkit::wait::eventually;
 use serde_json::{Value, json};
 use tokio::time::interval;
@@ -70,9 +71,9 @@ async fn shop(system: &System, orders: &[Order]) {
     }
 }
 
-/// Kills one after the other with -9, one a second, and starts it again at once, without end.
-async fn kill_in_turn(workers: &mut [Worker]) {
-    let mut ticks = interval(Duration::from_secs(1));
+/// Kills one after the other with -9, one in each interval, and starts it again at once, without end.
+async fn kill_in_turn(workers: &mut [Worker], every: Duration) {
+    let mut ticks = interval(every);
     ticks.tick().await;
     for turn in (0..workers.len()).cycle() {
         ticks.tick().await;
@@ -175,31 +176,15 @@ async fn told(analytics: &Worker, events: i64) -> AnalyticsSummary {
     .await
 }
 
-#[tokio::test]
-async fn sums_and_mails_are_those_of_the_log_though_their_workers_are_killed_every_second() {
-    let system = System::start().await;
-    let orders = orders();
-    let ordering = system.start_workers();
-    let mails = system.launch(Kind::Notifications).flags(&MAIL_FLAGS);
-    let mut followers = [
-        system.launch(Kind::Analytics).instance(1).start(),
-        mails.instance(1).start(),
-    ];
-    let topics: Vec<_> = EVENTS
-        .iter()
-        .map(|(topic, _)| *topic)
-        .chain([MAILS])
-        .collect();
-    let mut observer = Observer::new(&system.broker, &topics).await;
-    for worker in ordering.iter().chain(&followers) {
-        worker.ready().await;
-    }
+/// Watches all that the tests below judge.
+async fn observer(system: &System) -> Observer {
+    let events = EVENTS.iter().map(|(topic, _)| *topic);
+    let topics: Vec<_> = events.chain([MAILS]).collect();
+    Observer::new(&system.broker, &topics).await
+}
 
-    tokio::select! {
-        () = shop(&system, &orders) => {}
-        () = kill_in_turn(&mut followers) => {}
-    }
-
+/// Waits until all orders have ended, and holds what `analytics` says to the log.
+async fn sums_are_those_of_the_log(observer: &mut Observer, analytics: &Worker) {
     observer
         .until("all orders ended", FLOW, |observer| {
             let ended = observer.keys(DELIVERED).len() + observer.keys(CANCELLED).len();
@@ -207,21 +192,22 @@ async fn sums_and_mails_are_those_of_the_log_though_their_workers_are_killed_eve
         })
         .await;
     observer.catch_up(FLOW).await;
-    let (counts, steps) = counted(&observer);
-    let summary = told(&followers[0], counts.iter().map(|count| count.events).sum()).await;
+    let (counts, steps) = counted(observer);
+    let events = counts.iter().map(|count| count.events).sum();
+    let summary = told(analytics, events).await;
     assert_eq!(summary.counts, counts);
-    let found: BTreeMap<_, _> = summary
-        .steps
-        .into_iter()
+    let found = summary.steps.into_iter();
+    let found: BTreeMap<_, _> = found
         .map(|step| (step.step, (step.orders, step.total_ms)))
         .collect();
     assert_eq!(found, steps);
-    assert_eq!(
-        counts[0].events - counts[0].orders,
-        10,
-        "a twentieth came again"
-    );
+    let again = counts[0].events - counts[0].orders;
+    assert_eq!(again, 10, "a twentieth came again");
+}
 
+/// Waits until as many mails are written as there are first events of orders, and holds each to be one of its own.
+async fn each_mail_is_written_once(observer: &mut Observer) {
+    let (counts, _) = counted(observer);
     let expected: i64 = counts.iter().map(|count| count.orders).sum();
     observer
         .until("all mails written", FLOW, |observer| {
@@ -234,21 +220,86 @@ async fn sums_and_mails_are_those_of_the_log_though_their_workers_are_killed_eve
         })
         .await;
     observer.catch_up(FLOW).await;
-    let jobs = observer.topic(MAILS);
-    let ids: BTreeSet<_> = jobs.iter().map(|record| identity(record)).collect();
-    assert_eq!(ids.len() as i64, expected, "each mail is decided on once");
+    let mut ids = BTreeSet::new();
     let mut subjects = BTreeSet::new();
-    let mut addresses: BTreeMap<String, usize> = BTreeMap::new();
-    for record in jobs {
+    let mut addresses = BTreeSet::new();
+    for record in observer.topic(MAILS) {
         let job: NewJob<Email> = serde_json::from_value(value(record)).expect("a job");
-        *addresses.entry(job.payload.to).or_default() +=
-            usize::from(subjects.insert(job.payload.subject));
+        ids.insert(job.job_id);
+        subjects.insert(job.payload.subject);
+        addresses.insert(job.payload.to);
     }
+    assert_eq!(ids.len() as i64, expected);
     assert_eq!(
         subjects.len() as i64,
         expected,
         "an order is told each thing once"
     );
-    let addresses: Vec<_> = addresses.into_keys().collect();
-    assert_eq!(addresses, ["ada@example.org", "u-7@example.com"]);
+    let before_and_after: Vec<_> = addresses.into_iter().collect();
+    assert_eq!(before_and_after, ["ada@example.org", "u-7@example.com"]);
+}
+
+#[tokio::test]
+async fn sums_and_mails_are_those_of_the_log_though_their_workers_are_killed_every_second() {
+    let system = System::start().await;
+    let orders = orders();
+    let ordering = system.start_workers();
+    let mails = system.launch(Kind::Notifications).flags(&MAIL_FLAGS);
+    let mut followers = [
+        system.launch(Kind::Analytics).instance(1).start(),
+        mails.instance(1).start(),
+    ];
+    let mut observer = observer(&system).await;
+    for worker in ordering.iter().chain(&followers) {
+        worker.ready().await;
+    }
+
+    tokio::select! {
+        () = shop(&system, &orders) => {}
+        () = kill_in_turn(&mut followers, Duration::from_secs(1)) => {}
+    }
+
+    sums_are_those_of_the_log(&mut observer, &followers[0]).await;
+    each_mail_is_written_once(&mut observer).await;
+    let jobs = observer.topic(MAILS);
+    let ids: BTreeSet<_> = jobs.iter().map(|record| identity(record)).collect();
+    assert_eq!(
+        ids.len(),
+        observer.keys(MAILS).len(),
+        "each is decided on once"
+    );
+}
+
+#[tokio::test]
+async fn two_instances_on_postgres_count_and_write_as_one_though_one_is_killed() {
+    let Some(postgres) = Postgres::start().await else {
+        return;
+    };
+    let system = System::start().await;
+    let database = postgres.create_database(&system.broker.prefix());
+    let orders = orders();
+    let ordering = system.start_workers();
+    let launch = |kind: Kind, instance: usize| {
+        let mut launch = system.launch(kind);
+        launch.store = database.clone();
+        if kind == Kind::Notifications {
+            launch = launch.flags(&MAIL_FLAGS);
+        }
+        launch.instance(instance).start()
+    };
+    let followers = [Kind::Analytics, Kind::Notifications];
+    let steady = followers.map(|kind| launch(kind, 1));
+    let mut mortal = followers.map(|kind| launch(kind, 2));
+    let mut observer = observer(&system).await;
+    for worker in ordering.iter().chain(&steady).chain(&mortal) {
+        worker.ready().await;
+    }
+
+    tokio::select! {
+        () = shop(&system, &orders) => {}
+        () = kill_in_turn(&mut mortal, Duration::from_secs(2)) => {}
+    }
+
+    sums_are_those_of_the_log(&mut observer, &steady[0]).await;
+    each_mail_is_written_once(&mut observer).await;
 }

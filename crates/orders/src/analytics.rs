@@ -1,8 +1,8 @@
 //! Analytics: how many orders, how much money and how long it took, counted exactly as the events come.
 //!
-//! Reading order: [`AnalyticsHandler`] turns an event into a [`fact`], and the fact into a few statements of [`record`] that
-//! add to the [`tables`]; [`AnalyticsSummary`], [`AnalyticsHours`] and [`AnalyticsFunnel`] are what can be asked of
-//! [`Analytics`]; [`routes`] answer over HTTP; [`analytics`] is the worker.
+//! Reading order: [`AnalyticsHandler`] turns an event into a `fact`, and the fact into a few statements of `record` that
+//! add to the `tables`; [`AnalyticsSummary`], [`AnalyticsHours`] and [`AnalyticsFunnel`] are what can be asked of
+//! [`Analytics`]; `routes` answer over HTTP; [`analytics()`] is the worker.
 //!
 //! # What is counted
 //!

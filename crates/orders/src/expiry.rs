@@ -1,7 +1,7 @@
 //! Order expiry: an order that is not paid in time is asked to be cancelled, by a timer that outlives the process.
 //!
 //! Reading order: [`ExpiryEvent`] is what the worker hears, [`OrderExpiryDue`] among it, which is its own timer;
-//! [`OrderExpiryHandler`] decides; [`order_expiry`] is the worker, and [`ExpiryArguments`] are its own flags.
+//! [`OrderExpiryHandler`] decides; [`order_expiry()`] is the worker, and [`ExpiryArguments`] are its own flags.
 
 mod event;
 pub use event::{ExpiryEvent, OrderExpiryDue};

@@ -1,7 +1,7 @@
 //! Notifications: what becomes of an order, told to its customer by mail; each thing once, ever.
 //!
-//! Reading order: [`NotificationEvent`] is what the worker hears; [`MailKind`] is what it tells, [`Templates`] how; [`book`]
-//! is what it knows of orders, users and mails; [`NotificationsHandler`] decides; [`notifications`] is the worker, and
+//! Reading order: [`NotificationEvent`] is what the worker hears; [`MailKind`] is what it tells, [`Templates`] how; `book`
+//! is what it knows of orders, users and mails; [`NotificationsHandler`] decides; [`notifications()`] is the worker, and
 //! [`NotificationArguments`] are its own flags.
 //!
 //! # Whom to tell

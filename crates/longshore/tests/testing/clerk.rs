@@ -13,7 +13,7 @@ pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Letter {
     pub(crate) from: String,
-    /// What is to happen begins it: `poison`, `slow`, `hang`, `remind`, `forget`.
+    /// What is to happen begins it: `poison`, `slow`, `wait`, `hang`, `remind`, `forget`.
     pub(crate) text: String,
 }
 
@@ -99,6 +99,7 @@ impl Handler for Clerk {
         let Letter { from, text } = message.event();
         match text.split(' ').next() {
             Some("poison") => return Err(Failure::permanent("it is poison")),
+            Some("wait") => tokio::time::sleep(Duration::from_secs(1)).await,
             Some("hang") => std::future::pending().await,
             Some("slow") => drop(self.store.fetch(&sql(SLOW)).await?),
             Some("remind") => context

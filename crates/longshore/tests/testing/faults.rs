@@ -55,23 +55,24 @@ async fn calls_of_the_store_fail_as_often_as_was_said() {
 }
 
 #[tokio::test]
-async fn the_store_of_a_handler_fails_too_and_that_is_no_failure_of_the_message() {
-    let (mut worker, service) = start().await;
-    // What comes before the handler: the look into the inbox.
-    worker.send(&letter("ada", "hang on"));
+async fn the_store_of_a_handler_fails_too_and_that_is_no_attempt() {
+    let (mut worker, _) = start().await;
+    worker.send(&letter("ada", "wait"));
     worker.settle().await;
-    assert_eq!(service.calls(), 0);
-    worker.crash().await;
-    let (mut worker, service) = start().await;
-    worker.send(&letter("ada", "slow"));
     worker.store_down();
     worker.advance(MINUTE).await;
-    assert_eq!(service.calls(), 0, "it did not come so far");
+
+    let partitions = worker.report().partitions.iter();
+    let oldest = partitions.filter_map(|one| one.oldest.as_ref()).next();
+    let oldest = oldest.expect("it is being handled");
+    assert_eq!(oldest.attempts, 0);
+    let said = "the store is not available: a fault of the test";
+    assert_eq!(oldest.last_error.as_deref(), Some(said));
     worker.store_up();
     worker.advance(MINUTE).await;
 
     worker.expect_all_done();
-    assert_eq!(service.calls(), 1);
+    assert_eq!(worker.published::<Answer>().len(), 1);
     worker.stop().await;
 }
 
@@ -97,7 +98,8 @@ async fn a_crash_before_the_acknowledgement_publishes_again_under_the_same_id() 
     let (mut worker, _) = start().await;
     worker.brokers_lose_answers();
     worker.send(&letter("ada", "hello"));
-    worker.settle().await;
+    worker.advance(MINUTE).await;
+    assert_eq!(worker.records(Answer::TOPIC).len(), 1);
     worker.crash().await;
     worker.brokers_up();
     worker.restart().await;
@@ -164,15 +166,29 @@ async fn what_is_for_a_topic_that_refuses_waits_in_the_outbox() {
 }
 
 #[tokio::test]
-async fn partitions_that_are_lost_are_handled_again_with_one_effect() {
-    let (mut worker, _) = start().await;
-    worker.store_loses_answers(1);
-    worker.send(&letter("ada", "hello"));
+async fn what_is_under_way_in_lost_partitions_is_handled_again_with_one_effect() {
+    let (mut worker, service) = start().await;
+    worker.send(&letter("ada", "wait"));
     worker.settle().await;
     worker.lose_partitions().await;
     worker.advance(MINUTE).await;
 
-    expect_one_effect(&worker).await;
+    assert_eq!(service.calls(), 2);
+    worker.expect_published(&[answer("ada", "wait, your letter 1")]);
+    worker.expect_all_done();
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_rebalance_waits_for_what_is_under_way() {
+    let (mut worker, service) = start().await;
+    worker.send(&letter("ada", "wait"));
+    worker.settle().await;
+    worker.rebalance().await;
+
+    assert_eq!(service.calls(), 1);
+    worker.expect_published(&[answer("ada", "wait, your letter 1")]);
+    worker.expect_all_done();
     worker.stop().await;
 }
 

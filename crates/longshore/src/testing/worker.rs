@@ -34,9 +34,9 @@ const GATHER: Duration = Duration::from_millis(25);
 ///   topic. It owns all of their partitions.
 /// - Its store is a SQLite file in a directory of its own, made by its own migrations.
 /// - **Time stands still** but for [`advance`](Self::advance), and where a worker stops or partitions move. Retries, timers
-///   and parked keys wait for it; calls of the store take none. A handler that waits for something outside of tokio, such
-///   as a real server, should do so on [`spawn_blocking`](tokio::task::spawn_blocking), or be given a fake: the kit knows
-///   of no other way to see that it is not idle.
+///   and parked keys wait for it; calls of the store take none, and neither does
+///   [`spawn_blocking`](tokio::task::spawn_blocking). Give the handler fakes of the servers it calls: the kit takes one that
+///   waits for a real server for idle.
 /// - Nothing is random: jitter and ids are the same in every run.
 ///
 /// ```

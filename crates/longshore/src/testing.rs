@@ -1,9 +1,9 @@
 //! Tests of workers without a broker: [`handle`] calls one handler directly; with the feature `testing`, `TestWorker` runs
 //! the whole worker, its run loop and its store, on a log in memory, under a clock that the test moves.
 //!
-//! Reading order: `setup` describes and starts a worker, `worker` is its life; `time` is the clock and `gate` stands before
-//! its store; `inject` puts records into the log, `faults` breaks what the worker needs, `redrive` sends dead letters back;
-//! `look` tells what came of it, `expect` compares that with what should have come.
+//! Reading order: `setup` describes a worker, `worker` is its life, at a `site` that outlives its crashes; `time` is the
+//! clock and `gate` stands before its store; `inject` puts records into the log, `faults` breaks what the worker needs,
+//! `redrive` sends dead letters back; `look` tells what came of it, `expect` compares that with what should have come.
 
 mod decisions;
 pub use decisions::{Decisions, handle, now};

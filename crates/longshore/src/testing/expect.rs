@@ -10,20 +10,17 @@ use longshore_worker::{ParkedReport, Statement};
 use super::TestWorker;
 
 impl TestWorker {
-    /// Exactly these events were published to the topic of `E`, in this order. They are compared as JSON.
+    /// Exactly these events were published to the topic of `E`, those of one key in this order: between keys there is none
+    /// to rely on. They are compared as JSON.
     ///
     /// # Panics
     /// If not, and if the topic does not exist.
     #[track_caller]
     pub fn expect_published<E: Event>(&self, expected: &[E]) {
-        let expected: Vec<String> = expected.iter().map(json).collect();
-        let found: Vec<String> = self.published::<E>().iter().map(json).collect();
-        self.compare(
-            &format!("in {}", E::TOPIC),
-            &expected,
-            &found,
-            Location::caller(),
-        );
+        let place = format!("in {}", E::TOPIC);
+        let expected = by_key(expected);
+        let found = by_key(&self.published::<E>());
+        self.compare(&place, &expected, &found, Location::caller());
     }
 
     /// Exactly these keys were parked when the worker came to rest last, in any order.
@@ -39,35 +36,34 @@ impl TestWorker {
         self.compare("parked", &expected, &found, Location::caller());
     }
 
-    /// Exactly these keys are in the dead-letter topic of `topic`, in this order, each with an error that contains the text
-    /// beside it.
+    /// Exactly these keys are in the dead-letter topic of `topic`, each with an error that contains the text beside it; those
+    /// of one key in this order.
     ///
     /// # Panics
     /// If not, and if the worker does not read the topic.
     #[track_caller]
     pub fn expect_dead(&self, topic: &str, expected: &[(&str, &str)]) {
-        let letters = self.dead_letters(topic);
-        let found: Vec<(String, &str)> = letters
-            .iter()
+        let letters = self.dead_letters(topic).into_iter();
+        let mut found: Vec<(String, String)> = letters
             .map(|dead| {
                 let key = dead.record.key.as_deref().unwrap_or_default();
-                let key = String::from_utf8_lossy(key).into_owned();
-                (key, dead.letter.message.as_str())
+                (
+                    String::from_utf8_lossy(key).into_owned(),
+                    dead.letter.message,
+                )
             })
             .collect();
+        let mut expected = expected.to_vec();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        expected.sort_by_key(|(key, _)| *key);
+        let pairs = || found.iter().zip(&expected);
         let same = found.len() == expected.len()
-            && found
-                .iter()
-                .zip(expected)
+            && pairs()
                 .all(|(found, expected)| found.0 == expected.0 && found.1.contains(expected.1));
         if !same {
-            let expected: Vec<String> = expected
-                .iter()
-                .map(|letter| format!("{letter:?}"))
-                .collect();
-            let found: Vec<String> = found.iter().map(|letter| format!("{letter:?}")).collect();
             let place = format!("in {}", dead_letter_topic(topic));
-            self.disappoint(&place, &expected, &found, Location::caller());
+            let expected = lines(&expected);
+            self.disappoint(&place, &expected, &lines(&found), Location::caller());
         }
     }
 
@@ -189,11 +185,19 @@ impl TestWorker {
     }
 }
 
-fn json<E: Event>(event: &E) -> String {
-    match serde_json::to_string(event) {
+/// The events as JSON, sorted by their keys.
+fn by_key<E: Event>(events: &[E]) -> Vec<String> {
+    let mut events: Vec<&E> = events.iter().collect();
+    events.sort_by_key(|event| event.key().to_owned());
+    let json = |event| match serde_json::to_string(event) {
         Ok(json) => json,
         Err(error) => panic!("the {} does not serialise: {error}", E::TYPE),
-    }
+    };
+    events.into_iter().map(json).collect()
+}
+
+fn lines(letters: &[impl std::fmt::Debug]) -> Vec<String> {
+    letters.iter().map(|letter| format!("{letter:?}")).collect()
 }
 
 fn key_of(parked: &ParkedReport) -> String {

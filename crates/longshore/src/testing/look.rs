@@ -90,7 +90,7 @@ impl TestWorker {
         self.instance().status.borrow().clone()
     }
 
-    /// The keys that were parked when the worker came to rest last, the one that is due first at the front.
+    /// The keys that were parked when the worker came to rest last, the one that is due first at the front; a hundred at most.
     ///
     /// # Panics
     /// If it is not running.

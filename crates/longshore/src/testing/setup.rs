@@ -17,7 +17,7 @@ use crate::{WorkerArgs, WorkerBuilder};
 /// Partitions of a topic, unless the test says otherwise: more than one, as in production.
 const PARTITIONS: i32 = 3;
 
-/// The seed of all jitter, so that two runs of a test are the same.
+/// The seed of all jitter, so that waits of one key are the same in two runs of a test.
 const SEED: u64 = 1;
 
 /// Starts an instance of the worker at a site.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::now;
 
 /// Real time after which a test that waits for a clock that does not move is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 thread_local! {
     /// The clock of the test that runs on this thread: a paused clock is a runtime's, and such a runtime a thread's.

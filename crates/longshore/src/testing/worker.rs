@@ -37,7 +37,8 @@ const GATHER: Duration = Duration::from_millis(25);
 ///   and parked keys wait for it; calls of the store take none, and neither does
 ///   [`spawn_blocking`](tokio::task::spawn_blocking). Give the handler fakes of the servers it calls: the kit takes one that
 ///   waits for a real server for idle.
-/// - Nothing is random: jitter and ids are the same in every run.
+/// - Ids are counted and jitter is seeded. Which of two keys comes first may still differ from run to run: handlers that
+///   read their store do so side by side.
 ///
 /// ```
 /// # use longshore::prelude::*;

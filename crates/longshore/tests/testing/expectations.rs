@@ -36,6 +36,28 @@ async fn what_is_so_is_accepted() {
 }
 
 #[tokio::test]
+async fn order_counts_within_a_key_and_not_between_keys() {
+    let (mut worker, _) = start().await;
+    for (from, text) in [("bob", "one"), ("ada", "one"), ("bob", "two")] {
+        worker.send(&letter(from, text));
+        worker.settle().await;
+    }
+    let [ada, bob, again] = [
+        answer("ada", "one, your letter 1"),
+        answer("bob", "one, your letter 1"),
+        answer("bob", "two, your letter 2"),
+    ];
+    let published = [&ada, &bob, &again].map(|one| answer(&one.to, &one.text));
+    worker.expect_published(&published);
+    worker.stop().await;
+
+    let reversed = [again, bob, ada];
+    let expected = std::panic::AssertUnwindSafe(|| worker.expect_published(&reversed));
+    let refused = std::panic::catch_unwind(expected);
+    assert!(refused.is_err(), "bob's second answer came first");
+}
+
+#[tokio::test]
 #[should_panic(expected = "found:    {\"to\":\"ada\",\"text\":\"hello, your letter 1\"}")]
 async fn another_event_is_told() {
     let worker = three_ends().await;

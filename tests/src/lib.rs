@@ -11,6 +11,8 @@
 //! | `redrive` | that dead letters come back once, and that what is parked waits through a kill |
 //! | `outages` | that a broker, a database or a topic that is away for a while costs and doubles nothing |
 //! | `crashes` | the same of workers killed with -9 |
+//! | `followers` | that analytics equal the log and mails are written once, whoever is killed meanwhile |
+//! | `expiry` | that orders that are not paid in time are asked to be cancelled, once, across a kill |
 //! | `lifecycle` | how a worker starts and stops |
 //! | `support` | nothing: an order system to test on, a client, the worker binaries |
 //!

@@ -1,10 +1,12 @@
 //! The APIs the broker offers: which versions, and who answers.
 //!
-//! Everything that is not in `OFFERED` is not there: no authentication, no quotas, and not the consumer protocol of KIP-848. A version is offered only if its encoding is tested.
+//! Everything that is not in `OFFERED` is not there: no authentication and no quotas. A version is offered only if its encoding is tested.
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -50,8 +52,8 @@ pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Fetch, 4, 17),
     (ApiKey::ListOffsets, 1, 8),
     (ApiKey::Metadata, 0, 12),
-    (ApiKey::OffsetCommit, 2, 8),
-    (ApiKey::OffsetFetch, 1, 8),
+    (ApiKey::OffsetCommit, 2, 9),
+    (ApiKey::OffsetFetch, 1, 9),
     (ApiKey::FindCoordinator, 0, 4),
     (ApiKey::JoinGroup, 0, 9),
     (ApiKey::Heartbeat, 0, 4),
@@ -77,6 +79,8 @@ pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DescribeCluster, 0, 1),
     (ApiKey::DescribeTransactions, 0, 0),
     (ApiKey::ListTransactions, 0, 1),
+    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    (ApiKey::ConsumerGroupDescribe, 0, 1),
 ];
 
 /// Answers `call` with `body`; `None` when the client does not want an answer.
@@ -140,7 +144,17 @@ pub(crate) async fn answer(
         ApiKey::SyncGroup => call.encode(&sync_group::handle(node, call.decode(body)?).await),
         ApiKey::Heartbeat => call.encode(&heartbeat::handle(node, &call.decode(body)?)),
         ApiKey::LeaveGroup => call.encode(&leave_group::handle(node, call, call.decode(body)?)),
-        ApiKey::OffsetCommit => call.encode(&offset_commit::handle(node, call.decode(body)?)),
+        ApiKey::ConsumerGroupHeartbeat => call.encode(&consumer_group_heartbeat::handle(
+            node,
+            call,
+            call.decode(body)?,
+        )),
+        ApiKey::ConsumerGroupDescribe => call.encode(&consumer_group_describe::handle(
+            node,
+            call,
+            call.decode(body)?,
+        )),
+        ApiKey::OffsetCommit => call.encode(&offset_commit::handle(node, call, call.decode(body)?)),
         ApiKey::OffsetFetch => call.encode(&offset_fetch::handle(node, call, call.decode(body)?)),
         ApiKey::OffsetDelete => call.encode(&offset_delete::handle(node, call.decode(body)?)),
         ApiKey::ListGroups => call.encode(&list_groups::handle(node, call, call.decode(body)?)),

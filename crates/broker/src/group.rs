@@ -1,6 +1,7 @@
-//! Consumer groups, the classic protocol: a pure state machine, and the coordinator that gives it
-//! time, callers and a journal.
+//! Consumer groups: a pure state machine for the classic protocol and one for the consumer protocol (KIP-848), and the
+//! coordinator that gives them time, callers and a journal.
 
+pub(crate) mod consumer;
 mod coordinator;
 mod describe;
 mod entry;
@@ -13,7 +14,7 @@ mod subscription;
 mod timers;
 
 pub(crate) use coordinator::Coordinator;
-pub(crate) use describe::GroupDescription;
+pub(crate) use describe::{ConsumerDescription, GroupDescription};
 pub(crate) use machine::{Answer, Caller, Join, Joined, Leaver, Sync};
 pub(crate) use member::{Client, Protocol};
 pub(crate) use offsets::{Committed, Offsets};

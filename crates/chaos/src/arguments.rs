@@ -11,7 +11,8 @@ use longshore_testkit::broker::BrokerKind;
 ///
 /// Worker processes are killed with -9, stopped until their partitions have moved and woken again, cut off from Kafka,
 /// from the database or from both; Kafka and PostgreSQL are restarted and killed. At the end every message must have
-/// exactly one end, every effect must be there once, and each key's effects in order.
+/// exactly one end, every effect must be there once, and each key's effects in order. With `--strategy transaction`
+/// there is no database, and readers of committed records must see each message's output exactly once.
 #[derive(Clone, Debug, Parser)]
 #[command(
     version,
@@ -20,6 +21,7 @@ use longshore_testkit::broker::BrokerKind;
   longshore-chaos --for 60s
   longshore-chaos --for 30m --workers 5 --rate 1000
   longshore-chaos --seed 17 --json
+  longshore-chaos --strategy transaction
   longshore-chaos --no-network
 
 Exit codes: 0 all promises kept, 1 a promise broken or the run failed, 2 wrong usage. TIME is a number with ms, s, m or h."
@@ -94,6 +96,8 @@ pub(crate) enum Strategy {
     /// A transaction in PostgreSQL, published from the outbox
     #[default]
     Store,
+    /// A transaction in Kafka, without PostgreSQL; a message that outlasts its immediate runs is dead
+    Transaction,
 }
 
 impl Strategy {
@@ -101,21 +105,19 @@ impl Strategy {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Store => "store",
+            Self::Transaction => "transaction",
         }
     }
 
     /// Whether a message that outlasts its immediate runs waits for later ones, instead of being dead.
     pub(crate) fn parks(self) -> bool {
-        match self {
-            Self::Store => true,
-        }
+        self == Self::Store
     }
 
-    /// Whether a crash may publish again what was published, under the same id.
+    /// Whether a crash may publish again what was published, under the same id. Otherwise readers of committed records
+    /// see what a record of the log causes exactly once.
     pub(crate) fn repeats_outputs(self) -> bool {
-        match self {
-            Self::Store => true,
-        }
+        self == Self::Store
     }
 }
 

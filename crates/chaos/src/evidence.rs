@@ -6,21 +6,25 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use longshore_event::{Event, Headers, Record, dead_letter_topic};
+use longshore_event::{Headers, Record};
 use longshore_kafka::{From, Reader, ReaderEvent};
 use longshore_testkit::history::History;
 use serde_json::json;
 
-use crate::message::{Done, GROUP, Work};
+use crate::arguments::Strategy;
+use crate::message::GROUP;
 use crate::producer::Ledger;
 use crate::settle::{Progress, Waiting, progress, waiting};
-use crate::site::{Database, Site};
+use crate::site::{Database, Site, topics};
 
 /// What the judge looks at.
 #[derive(Debug)]
 pub(crate) struct Evidence {
     pub(crate) sent: Ledger,
+    /// What readers of committed records see.
     pub(crate) history: History,
+    /// Records of transactions that were aborted, which only others see; `None` if there were no transactions.
+    pub(crate) aborted: Option<usize>,
     /// `None` if the workers have no store.
     pub(crate) tables: Option<Tables>,
     pub(crate) progress: Vec<Progress>,
@@ -46,14 +50,27 @@ pub(crate) struct Effect {
 }
 
 impl Evidence {
-    pub(crate) async fn collect(site: &Site, sent: Ledger) -> anyhow::Result<Self> {
+    pub(crate) async fn collect(
+        site: &Site,
+        strategy: Strategy,
+        sent: Ledger,
+    ) -> anyhow::Result<Self> {
         let tables = match &site.database {
             Some(database) => Some(Tables::read(database).await?),
             None => None,
         };
+        let committed = records(site, "read_committed").await?;
+        let aborted = match strategy {
+            Strategy::Store => None,
+            Strategy::Transaction => {
+                let all = records(site, "read_uncommitted").await?;
+                Some(all.len() - committed.len())
+            }
+        };
         Ok(Self {
             sent,
-            history: History::new(records(site).await?),
+            history: History::new(committed),
+            aborted,
             tables,
             progress: progress(site).await?,
         })
@@ -111,16 +128,13 @@ fn columns<const N: usize>(row: Vec<String>) -> anyhow::Result<[String; N]> {
     columns.map_err(|row| anyhow::anyhow!("a row with {} columns: {row:?}", row.len()))
 }
 
-fn topics() -> [String; 3] {
-    let dead = dead_letter_topic(Work::TOPIC).to_string();
-    [Work::TOPIC.into(), Done::TOPIC.into(), dead]
-}
-
-/// Every record that a reader of committed records sees, which is librdkafka's default.
-async fn records(site: &Site) -> anyhow::Result<Vec<Record>> {
+/// Every record that a reader of this isolation level sees. No transaction is open any more.
+async fn records(site: &Site, isolation: &str) -> anyhow::Result<Vec<Record>> {
     let topics = topics();
     let names = topics.each_ref().map(String::as_str);
-    let mut reader = Reader::open(&site.connection, &names, From::Beginning).await?;
+    let connection = site.connection.clone();
+    let connection = connection.property("isolation.level", isolation);
+    let mut reader = Reader::open(&connection, &names, From::Beginning).await?;
     let mut records = Vec::new();
     loop {
         match reader.next().await? {

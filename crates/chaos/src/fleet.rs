@@ -24,6 +24,10 @@ pub(crate) const RUNS: u32 = 3;
 const DRAIN: Duration = Duration::from_secs(10);
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
 
+/// The time of a Kafka transaction. What a killed worker that is no static member left open holds up readers that long,
+/// and as long as the broker takes to look (10 s).
+const TRANSACTION: Duration = Duration::from_secs(10);
+
 /// How often it is looked whether a worker has ended by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -153,7 +157,8 @@ impl Launcher {
             .args(["--attempts", &RUNS.to_string()])
             .args(["--retry-first", "20ms", "--retry-longest", "200ms"])
             .args(["--park-first", "500ms", "--park-longest", "2s"])
-            .args(["--drain", &format!("{}ms", DRAIN.as_millis())]);
+            .args(["--drain", &milliseconds(DRAIN)])
+            .args(["--transaction-timeout", &milliseconds(TRANSACTION)]);
         for property in properties(worker) {
             command.args(["--kafka", &property]);
         }
@@ -163,6 +168,10 @@ impl Launcher {
         command.stdout(log.try_clone()?).stderr(log);
         Process::spawn(&mut command).with_context(|| format!("worker {worker} does not start"))
     }
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{}ms", time.as_millis())
 }
 
 /// What a worker is called in its group.

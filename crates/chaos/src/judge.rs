@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use longshore_event::{
-    DeadLetter, Event, Position, Record, TopicPartition, attribute, dead_letter_topic,
-};
-use longshore_testkit::history::{Stage, Summary};
+use longshore_event::{DeadLetter, Event, Record, TopicPartition, attribute, dead_letter_topic};
+use longshore_testkit::history::{History, Stage, Summary};
 
 use crate::arguments::Strategy;
 use crate::evidence::{Evidence, Tables};
@@ -14,6 +12,8 @@ use crate::message::{Done, GROUP, Task, Work};
 use crate::producer::id;
 use crate::violation::{End, Violation};
 
+mod outputs;
+
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +21,8 @@ mod tests;
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) summary: Option<Summary>,
-    pub(crate) effects: usize,
+    /// `None` if the workers have no database.
+    pub(crate) effects: Option<usize>,
     pub(crate) violations: Vec<Violation>,
 }
 
@@ -38,13 +39,18 @@ pub(crate) fn judge(evidence: &Evidence, strategy: Strategy) -> Verdict {
     let mut verdict = Verdict::default();
     let messages = messages(evidence, strategy);
     check_log(evidence, &messages, &mut verdict.violations);
-    check_history(evidence, &mut verdict);
-    check_ends(evidence, &messages, &mut verdict.violations);
-    if !strategy.repeats_outputs() {
-        check_outputs(evidence, &mut verdict.violations);
+    if strategy.repeats_outputs() {
+        check_history(&evidence.history, &mut verdict);
+    } else {
+        let (history, repeats) = outputs::check(evidence, &mut verdict.violations);
+        check_history(&history, &mut verdict);
+        if let Some(summary) = &mut verdict.summary {
+            summary.repeats += repeats;
+        }
     }
+    check_ends(evidence, &messages, &mut verdict.violations);
     if let Some(tables) = &evidence.tables {
-        verdict.effects = tables.effects.len();
+        verdict.effects = Some(tables.effects.len());
         check_effects(tables, &messages, &mut verdict.violations);
         check_inbox(tables, &messages, &mut verdict.violations);
         check_left_over(tables, &mut verdict.violations);
@@ -99,13 +105,13 @@ fn check_log(evidence: &Evidence, messages: &[Message<'_>], violations: &mut Vec
 }
 
 /// Nothing lost, nothing with two ends, nothing made up, altered or out of order.
-fn check_history(evidence: &Evidence, verdict: &mut Verdict) {
+fn check_history(history: &History, verdict: &mut Verdict) {
     let stage = Stage {
         group: GROUP,
         reads: Work::TOPIC,
         publishes: &[Done::TOPIC],
     };
-    match evidence.history.check(&[stage]) {
+    match history.check(&[stage]) {
         Ok(summary) => verdict.summary = Some(summary),
         Err(found) => {
             let found = found.into_iter().map(Violation::History);
@@ -156,24 +162,6 @@ fn copies(evidence: &Evidence) -> HashMap<String, Vec<(i32, i64)>> {
         copies.entry(id).or_default().push(place);
     }
     copies
-}
-
-/// A reader of committed records sees each follow-on event and each dead letter once.
-fn check_outputs(evidence: &Evidence, violations: &mut Vec<Violation>) {
-    let dead = dead_letter_topic(Work::TOPIC);
-    let mut first: HashMap<String, Position> = HashMap::new();
-    for topic in [Done::TOPIC, &*dead] {
-        for record in evidence.history.topic(topic) {
-            let name = match DeadLetter::read(&record.headers) {
-                Some(letter) => format!("{}/{}", letter.partition, letter.offset),
-                None => id(&record.headers).unwrap_or_default().to_owned(),
-            };
-            let again = record.position();
-            if let Some(first) = first.insert(name, again.clone()) {
-                violations.push(Violation::OutputRepeated { first, again });
-            }
-        }
-    }
 }
 
 /// Each message that was handled took effect once, and those of a key in the order of the log.

@@ -1,5 +1,6 @@
-//! `longshore-chaos`: worker processes on Apache Kafka and PostgreSQL, killed, stopped and cut off for a while, and a
-//! judge who reads what is left: every message with exactly one end, every effect once and in the order of its key.
+//! `longshore-chaos`: worker processes on Apache Kafka and PostgreSQL, or on Apache Kafka alone in its transactions,
+//! killed, stopped and cut off for a while, and a judge who reads what is left: every message with exactly one end, every
+//! effect or output once and in the order of its key.
 
 mod arguments;
 mod message;

@@ -88,8 +88,12 @@ pub(crate) struct Report {
     /// Ends, as the logs have them; absent if the logs break a promise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ends: Option<Ends>,
-    /// Rows that handlers wrote.
-    pub(crate) effects: usize,
+    /// Records of aborted transactions; absent if there were no transactions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aborted: Option<usize>,
+    /// Rows that handlers wrote; absent if they had no database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) effects: Option<usize>,
     pub(crate) violations: Vec<String>,
     /// Where logs and evidence are, if they were kept.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,7 +129,6 @@ impl fmt::Display for Report {
             broker,
             messages,
             copies,
-            effects,
             ..
         } = self;
         writeln!(f)?;
@@ -154,7 +157,15 @@ impl fmt::Display for Report {
                 "ends          {done} done, {dead} dead; {repeats} published again under the same id"
             )?;
         }
-        writeln!(f, "effects       {effects}")?;
+        if let Some(aborted) = self.aborted {
+            writeln!(
+                f,
+                "aborted       {aborted} records, which readers of committed records do not see"
+            )?;
+        }
+        if let Some(effects) = self.effects {
+            writeln!(f, "effects       {effects}")?;
+        }
         for violation in self.violations.iter().take(SHOWN) {
             writeln!(f, "VIOLATION: {violation}")?;
         }

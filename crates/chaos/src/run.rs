@@ -73,7 +73,7 @@ async fn run(arguments: &Arguments, scratch: &Scratch) -> anyhow::Result<bool> {
     let took = journal.began().elapsed();
     site.fleet.stop(&journal).await?;
 
-    let evidence = Evidence::collect(&site, sent).await?;
+    let evidence = Evidence::collect(&site, arguments.strategy, sent).await?;
     let verdict = judge(&evidence, arguments.strategy);
     let broker = site.kafka.lock().await.kind().to_string();
     let mut report = Report {
@@ -84,6 +84,7 @@ async fn run(arguments: &Arguments, scratch: &Scratch) -> anyhow::Result<bool> {
         seconds: took.as_secs_f64(),
         messages: evidence.sent.ids.len() + evidence.sent.unreadable.len(),
         copies: evidence.sent.copies,
+        aborted: evidence.aborted,
         ..Report::of(&journal, verdict)
     };
     if !report.passed {
@@ -142,6 +143,7 @@ impl Report {
                 dead: summary.dead_letters,
                 repeats: summary.repeats,
             }),
+            aborted: None,
             effects: verdict.effects,
             violations: violations.iter().map(ToString::to_string).collect(),
             scratch: None,

@@ -1,5 +1,6 @@
-//! Waits for the end: everything read, everything published, nothing parked.
+//! Waits for the end: everything read, everything published, nothing parked, no transaction open.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -8,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::message::{GROUP, Work};
 use crate::report::Journal;
-use crate::site::{Database, Site};
+use crate::site::{Database, Site, topics};
 use crate::violation::Violation;
 
 /// How often it is looked.
@@ -50,6 +51,9 @@ async fn unfinished(site: &Site) -> anyhow::Result<Vec<String>> {
     let progress = progress(site).await?;
     let behind = progress.iter().filter(|progress| !progress.is_finished());
     let mut unfinished: Vec<String> = behind.map(ToString::to_string).collect();
+    for topic in topics() {
+        unfinished.extend(in_open_transactions(site, &topic).await?);
+    }
     if let Some(database) = &site.database {
         let Waiting { outbox, parked } = waiting(database).await?;
         for (rows, table) in [(outbox, "outbox"), (parked, "parked")] {
@@ -59,6 +63,29 @@ async fn unfinished(site: &Site) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(unfinished)
+}
+
+/// Partitions whose end is held back by a transaction, in words: not all that is committed can be read there yet.
+async fn in_open_transactions(site: &Site, topic: &str) -> anyhow::Result<Vec<String>> {
+    // In this order: what comes in between is no transaction.
+    let high_watermarks: BTreeMap<_, _> = site
+        .admin
+        .high_watermarks(topic)
+        .await?
+        .into_iter()
+        .collect();
+    let bounds = site.admin.offsets(topic).await?;
+    let open = bounds.into_iter().filter_map(|bounds| {
+        let high_watermark = high_watermarks.get(&bounds.partition)?;
+        let behind = high_watermark.0 - bounds.end.0;
+        (behind > 0).then(|| {
+            format!(
+                "{}: a transaction is open, {behind} records",
+                bounds.partition
+            )
+        })
+    });
+    Ok(open.collect())
 }
 
 pub(crate) async fn progress(site: &Site) -> anyhow::Result<Vec<Progress>> {

@@ -22,6 +22,7 @@ pub(crate) struct Site {
     pub(crate) connection: Connection,
     pub(crate) admin: Admin,
     pub(crate) kafka: Mutex<TestBroker>,
+    /// Where the workers keep their state; `None` if their strategy has none.
     pub(crate) database: Option<Database>,
     pub(crate) network: Option<Network>,
     pub(crate) fleet: Fleet,
@@ -46,9 +47,10 @@ impl Site {
             .with_context(|| format!("{kind} does not start"))?;
         let connection = kafka.connection();
         let admin = Admin::connect(&connection)?;
-        admin.create_topics(&topics(arguments)).await?;
+        admin.create_topics(&new_topics(arguments)).await?;
         let database = match arguments.strategy {
             Strategy::Store => Some(Database::start(address(Side::Database)).await?),
+            Strategy::Transaction => None,
         };
         let launcher = Launcher {
             strategy: arguments.strategy,
@@ -86,13 +88,18 @@ impl Database {
     }
 }
 
-fn topics(arguments: &Arguments) -> Vec<NewTopic> {
-    let dead = dead_letter_topic(Work::TOPIC);
-    let topic = |name: &str| NewTopic {
-        name: name.to_owned(),
+/// What the workers read, and what they publish to.
+pub(crate) fn topics() -> [String; 3] {
+    let dead = dead_letter_topic(Work::TOPIC).to_string();
+    [Work::TOPIC.into(), Done::TOPIC.into(), dead]
+}
+
+fn new_topics(arguments: &Arguments) -> Vec<NewTopic> {
+    let topic = |name: String| NewTopic {
+        name,
         partitions: arguments.partitions.into(),
         replication: 1,
         configs: BTreeMap::new(),
     };
-    [Work::TOPIC, Done::TOPIC, &*dead].map(topic).into()
+    topics().map(topic).into()
 }

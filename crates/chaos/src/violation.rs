@@ -21,6 +21,12 @@ pub(crate) enum Violation {
     },
     /// A follow-on event stands in the log twice, where readers see each once.
     OutputRepeated { first: Position, again: Position },
+    /// A dead letter that stands before that of an earlier record with the same key, where each commit is a prefix of
+    /// the log.
+    LetterOutOfOrder {
+        message: Position,
+        overtaken_by: Position,
+    },
     /// A message that was handled has no effect in the database.
     EffectMissing { message: Position },
     /// A message has more than one effect.
@@ -74,6 +80,13 @@ impl fmt::Display for Violation {
             Self::OutputRepeated { first, again } => {
                 write!(f, "{again} is {first} once more")
             }
+            Self::LetterOutOfOrder {
+                message,
+                overtaken_by,
+            } => write!(
+                f,
+                "the dead letter of {message} stands behind that of {overtaken_by}, of the same key"
+            ),
             Self::EffectMissing { message } => write!(f, "{message} has no effect"),
             Self::EffectRepeated { message, times } => {
                 write!(f, "{message} took effect {times} times")

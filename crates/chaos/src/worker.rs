@@ -63,6 +63,7 @@ impl Handler for Obedient {
                     .bind(&work.key)
                     .bind(&self.instance),
             ),
+            Strategy::Transaction => {}
         }
         context.publish(&Done {
             key: work.key.clone(),
@@ -111,6 +112,7 @@ fn builder(command: &WorkerCommand) -> WorkerBuilder<Obedient> {
     };
     let worker = match command.strategy {
         Strategy::Store => WorkerBuilder::new(GROUP, |_| handler).migrations(MIGRATIONS),
+        Strategy::Transaction => WorkerBuilder::transactional(GROUP, handler),
     };
     worker.reads(Work::TOPIC).publishes(Done::TOPIC)
 }

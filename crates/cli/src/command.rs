@@ -1,5 +1,6 @@
 //! The commands; [`run`] is their table of contents.
 
+mod analytics;
 mod broker;
 mod completions;
 mod dlq;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Groups(groups::GroupsCommand),
     /// Ask workers what they wait for: which offset, which key, since when, why, and when it is tried next
     Stuck(stuck::StuckArguments),
+    /// Orders, revenue and times, as the analytics worker has counted them
+    Analytics(analytics::AnalyticsArguments),
     /// Run the embedded broker alone
     Broker(broker::BrokerArguments),
     /// Write a completion script for a shell
@@ -50,6 +53,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Dlq(command) => dlq::run(global, command).await,
         Command::Groups(command) => groups::run(global, command).await,
         Command::Stuck(arguments) => stuck::run(global, arguments).await,
+        Command::Analytics(arguments) => analytics::run(global, arguments).await,
         Command::Broker(arguments) => broker::run(global, arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }

@@ -205,6 +205,24 @@ impl Admin {
         .await
     }
 
+    /// Where the partitions of a topic end, by number, with the records of transactions that are open: behind the end
+    /// that [`Admin::offsets`] tells while there are such.
+    ///
+    /// # Errors
+    /// [`KafkaError::UnknownTopic`], [`KafkaError::NoAnswer`], [`KafkaError::Refused`].
+    pub async fn high_watermarks(
+        &self,
+        topic: &str,
+    ) -> Result<Vec<(TopicPartition, NextOffset)>, KafkaError> {
+        let partitions = self.partitions(topic).await?;
+        let action = format!("tell the high watermarks of {topic}");
+        self.run(action, move |client| {
+            let ends = offsets(client, &partitions, OffsetAt::HighWatermark)?;
+            Ok(ends.into_iter().collect())
+        })
+        .await
+    }
+
     /// For each partition of a topic, the offset of the first record at or after a time; its end if there is none.
     ///
     /// # Errors

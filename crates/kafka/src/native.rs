@@ -22,7 +22,7 @@ mod delivery;
 pub(crate) use delivery::Batch;
 
 mod transaction;
-pub(crate) use transaction::{GroupMetadata, Remedy, TransactionError};
+pub(crate) use transaction::{GroupMetadata, Remedy, Standing, TransactionError};
 
 pub(crate) use partitions::{PartitionList, PartitionOffset};
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use longshore_event::{NextOffset, TopicPartition};
-use longshore_worker::{Source, SourceError, SourceEvent};
+use longshore_worker::{REDRIVE_RESERVE, Source, SourceError, SourceEvent};
 use tokio::sync::mpsc;
 
 use crate::consumer::{self, Consumer};
@@ -107,14 +107,17 @@ impl KafkaSource {
         })?;
 
         // A batch holds at least one record, so records never wait for room.
-        let (sender, events) = mpsc::channel(max_in_flight + LIFECYCLE_EVENTS);
+        let (sender, events) = mpsc::channel(max_in_flight + REDRIVE_RESERVE + LIFECYCLE_EVENTS);
         let shared = Arc::new(Shared {
             budget: Budget::new(max_in_flight),
             ledger: Ledger::default(),
             stopping: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&consumer);
-        let member = Member::new(consumer, Arc::clone(&shared), sender, group, within);
+        let mut member = Member::new(consumer, Arc::clone(&shared), sender, group, within);
+        if is_classic(connection) {
+            member.count_generations();
+        }
         thread::Builder::new()
             .name("kafka-consumer".to_owned())
             .spawn(move || member.run())
@@ -189,6 +192,11 @@ impl Drop for KafkaSource {
     }
 }
 
+/// Whether the group has generations that all its members take part in; by KIP-848 each has epochs of its own.
+fn is_classic(connection: &Connection) -> bool {
+    connection.get("group.protocol") != Some("consumer")
+}
+
 /// Makes the consumer; also how long a revocation may wait, and the isolation level.
 fn start(
     connection: &Connection,
@@ -197,7 +205,7 @@ fn start(
 ) -> Result<(Arc<Consumer>, Duration, String), KafkaError> {
     let mut defaults = consumer::DEFAULTS.to_vec();
     defaults.push(("auto.offset.reset", "earliest"));
-    if connection.get("group.protocol") != Some("consumer") {
+    if is_classic(connection) {
         defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
         // A member hears of a rebalance by its next heartbeat: three times as soon as by librdkafka's default.
         defaults.push(("heartbeat.interval.ms", "1000"));

@@ -13,6 +13,8 @@ use crate::{Connection, KafkaError, KafkaSource};
 mod session;
 use session::Session;
 
+mod id;
+
 mod attempt;
 mod obstacle;
 use obstacle::Obstacle;
@@ -26,7 +28,10 @@ use obstacle::Obstacle;
 /// - When the answer to a commit is lost, the next producer of the same transactional id ends that transaction one way
 ///   or the other, and the group's offsets tell which.
 ///
-/// The transactional id is `<group>-<instance>`: `group.instance.id` if there is one, otherwise new with each process.
+/// The transactional id is `<group>/<instance>`: `group.instance.id` if there is one, otherwise new with each process. A
+/// `/` or `%` in either is written as `%2F` or `%25`, so no two instances share an id, and an access rule for what begins
+/// with `<group>/` is about that group alone.
+///
 /// What a killed process left open blocks the readers of its topics, and the next owner of its partitions, until its
 /// transaction's time is over; a process that comes back under the same `group.instance.id` ends it at once.
 ///

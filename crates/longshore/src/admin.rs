@@ -1,10 +1,11 @@
-//! Health, status and metrics over HTTP, beside the worker: `/healthz`, `/readyz`, `/status`, `/metrics`.
+//! Health, status and metrics over HTTP, beside the worker: `/healthz`, `/readyz`, `/status`, `/metrics`, and what the
+//! worker adds.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
 use tracing::{error, info};
 
 use crate::RunError;
@@ -59,6 +61,8 @@ struct Watched {
     status: watch::Receiver<Status>,
     inspector: Inspector,
     store: Option<SqlStore>,
+    /// The worker's own; without any it is empty, and nothing is found there.
+    routes: Router,
 }
 
 impl Admin {
@@ -84,11 +88,13 @@ impl Admin {
         status: watch::Receiver<Status>,
         inspector: Inspector,
         store: Option<SqlStore>,
+        routes: Option<Router>,
     ) {
         let watched = Watched {
             status,
             inspector,
             store,
+            routes: routes.unwrap_or_default(),
         };
         // It is called once; a second worker would not be this one.
         drop(self.view.worker.set(watched));
@@ -123,6 +129,7 @@ async fn serve(address: SocketAddr, view: Arc<View>) -> Result<Serving, RunError
         .route("/readyz", get(ready))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
+        .fallback(further)
         .with_state(view);
     info!(%address, "serving /healthz, /readyz, /status and /metrics");
     let task = tokio::spawn(async move {
@@ -131,6 +138,16 @@ async fn serve(address: SocketAddr, view: Arc<View>) -> Result<Serving, RunError
         }
     });
     Ok(Serving { address, task })
+}
+
+/// The worker's own routes, which there are once its store is open.
+async fn further(State(view): State<Arc<View>>, request: Request) -> Response {
+    let Some(watched) = view.worker.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, STARTING).into_response();
+    };
+    match watched.routes.clone().oneshot(request).await {
+        Ok(response) => response,
+    }
 }
 
 async fn ready(State(view): State<Arc<View>>) -> (StatusCode, String) {

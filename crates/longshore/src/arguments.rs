@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{FalseyValueParser, RangedU64ValueParser};
-use clap::{Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use longshore_kafka::Connection;
 use longshore_store::StoreUrl;
 use longshore_worker::{Handler, OnDead, Park, Retention, Retry, Settings};
@@ -79,7 +79,7 @@ pub struct WorkerArgs {
     /// Longest wait of a parked message
     #[arg(long, env = "LONGSHORE_PARK_LONGEST", default_value = "10m", value_name = "TIME", value_parser = parse_duration)]
     pub park_longest: Duration,
-    /// Parked keys in memory; at the bound no more messages are taken in
+    /// Parked keys in memory, and as many that are held; at the bound nothing but redrives is taken in
     #[arg(long, env = "LONGSHORE_MAX_PARKED_KEYS", default_value = "50000", value_name = "N", value_parser = count())]
     pub max_parked_keys: usize,
     /// Keep the key of a dead message parked until the message is redriven or discarded
@@ -159,14 +159,21 @@ impl WorkerArgs {
         }
     }
 
-    /// Reads the command line and the environment of this process. What is wrong with it is told, and ends the process
-    /// with exit code 2.
-    pub(crate) fn parse_for<H: Handler>(worker: &WorkerBuilder<H>) -> Self {
-        let matches = Self::command(worker).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    /// Reads the command line and the environment of this process, with the flags `A` that are the worker's own. What is
+    /// wrong with it is told, and ends the process with exit code 2.
+    pub(crate) fn parse_for<A: Args, H: Handler>(worker: &WorkerBuilder<H>) -> (Self, A) {
+        let matches = Self::command::<A, H>(worker).get_matches();
+        Self::read(&matches).unwrap_or_else(|error| error.exit())
     }
 
-    pub(crate) fn command<H: Handler>(worker: &WorkerBuilder<H>) -> Command {
+    fn read<A: Args>(matches: &ArgMatches) -> Result<(Self, A), clap::Error> {
+        Ok((
+            Self::from_arg_matches(matches)?,
+            A::from_arg_matches(matches)?,
+        ))
+    }
+
+    pub(crate) fn command<A: Args, H: Handler>(worker: &WorkerBuilder<H>) -> Command {
         let name = worker.name;
         let command = Command::new(name)
             .about(worker.about)
@@ -178,8 +185,8 @@ impl WorkerArgs {
                  {name} --kafka security.protocol=SASL_SSL --kafka sasl.mechanism=SCRAM-SHA-512\n\n\
                  Exit codes: 0 stopped as it was told, 1 failed, 2 wrong usage. TIME is a number with ms, s, m or h."
             ));
-        // The doc comment of the struct is not the worker's description.
-        Self::augment_args(command).about(worker.about)
+        // The doc comments of the structs are not the worker's description.
+        A::augment_args(Self::augment_args(command)).about(worker.about)
     }
 
     /// Where the brokers are.
@@ -277,15 +284,30 @@ mod tests {
         }
     }
 
-    fn parse(arguments: &[&str]) -> Result<WorkerArgs, clap::Error> {
-        let command = WorkerArgs::command(&WorkerBuilder::plain("nothing", Nothing));
+    #[derive(Args, Debug, Default)]
+    struct Own {
+        /// How long it does nothing
+        #[arg(long, env = "LONGSHORE_TEST_PATIENCE", default_value = "1m", value_parser = parse_duration)]
+        patience: Duration,
+    }
+
+    fn command<A: Args>() -> Command {
+        WorkerArgs::command::<A, _>(&WorkerBuilder::plain("nothing", Nothing))
+    }
+
+    fn parse_with<A: Args>(arguments: &[&str]) -> Result<(WorkerArgs, A), clap::Error> {
         let arguments = ["nothing"].iter().chain(arguments);
-        WorkerArgs::from_arg_matches(&command.try_get_matches_from(arguments)?)
+        WorkerArgs::read(&command::<A>().try_get_matches_from(arguments)?)
+    }
+
+    fn parse(arguments: &[&str]) -> Result<WorkerArgs, clap::Error> {
+        let (args, ()) = parse_with(arguments)?;
+        Ok(args)
     }
 
     #[test]
     fn the_command_line_is_consistent_and_every_flag_has_a_variable() {
-        let command = WorkerArgs::command(&WorkerBuilder::plain("nothing", Nothing));
+        let command = command::<()>();
         command.clone().debug_assert();
         for argument in command.get_arguments() {
             assert!(argument.get_env().is_some(), "{}", argument.get_id());
@@ -311,6 +333,19 @@ mod tests {
         let expected = [("sasl.password", "a=b;c,d"), ("client.id", "x")];
         let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(args.connection().properties, expected);
+    }
+
+    #[test]
+    fn a_workers_own_flags_stand_beside_those_of_every_worker() {
+        command::<Own>().debug_assert();
+        let arguments = ["--patience", "2m", "--concurrency", "3"];
+        let (args, own) = parse_with::<Own>(&arguments).expect("valid");
+        assert_eq!(
+            (own.patience, args.concurrency),
+            (Duration::from_secs(120), 3)
+        );
+        let error = parse_with::<Own>(&["--patience", "soon"]).expect_err("no time");
+        assert_eq!(error.exit_code(), 2);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What a worker is, apart from where it runs: its name, its topics, its tables and its handler.
 
+use axum::Router;
+use longshore_event::Event;
 use longshore_store::{Migration, SqlStore};
 use longshore_worker::Handler;
 
-use crate::{ConnectedWorker, RunError, WorkerArgs};
+use crate::{ConnectedWorker, EventBus, Published, RunError, WorkerArgs};
 
 /// Describes a worker. [`main`](crate::main) makes a process of it.
 ///
@@ -32,8 +34,13 @@ pub struct WorkerBuilder<H> {
     pub(crate) reads: Vec<String>,
     pub(crate) publishes: Vec<String>,
     pub(crate) migrations: &'static [Migration],
+    pub(crate) routes: Option<Routes>,
+    pub(crate) bus: EventBus,
     pub(crate) strategy: Strategy<H>,
 }
+
+/// What makes the worker's own routes of its store.
+pub(crate) type Routes = Box<dyn FnOnce(&SqlStore) -> Router + Send>;
 
 /// How effects become true, and with it what the handler is made of.
 pub(crate) enum Strategy<H> {
@@ -70,6 +77,8 @@ impl<H: Handler> WorkerBuilder<H> {
             reads: Vec::new(),
             publishes: Vec::new(),
             migrations: &[],
+            routes: None,
+            bus: EventBus::new(),
             strategy,
         }
     }
@@ -107,6 +116,42 @@ impl<H: Handler> WorkerBuilder<H> {
     #[must_use]
     pub fn migrations(mut self, migrations: &'static [Migration]) -> Self {
         self.migrations = migrations;
+        self
+    }
+
+    /// Further routes of the admin endpoint, for what the worker's tables tell: a SQLite store is nobody's but the worker's.
+    /// `routes` is called once the store is open; until then they answer 503. `/healthz`, `/readyz`, `/status` and
+    /// `/metrics` stay the runtime's.
+    ///
+    /// # Panics
+    /// If the worker has no store.
+    #[must_use]
+    pub fn routes(mut self, routes: impl FnOnce(&SqlStore) -> Router + Send + 'static) -> Self {
+        assert!(
+            matches!(self.strategy, Strategy::Store(_)),
+            "{} has no store to make routes of",
+            self.name
+        );
+        self.routes = Some(Box::new(routes));
+        self
+    }
+
+    /// Tells `listener` every event of a type that this instance publishes, once the brokers have it; call it once for each
+    /// listener. See [`EventBus`] for what that promises.
+    ///
+    /// # Panics
+    /// If the worker commits in Kafka transactions: what it publishes is not published before they end.
+    #[must_use]
+    pub fn on_published<E: Event>(
+        mut self,
+        listener: impl Fn(&Published<'_, E>) + Send + Sync + 'static,
+    ) -> Self {
+        assert!(
+            !matches!(self.strategy, Strategy::Transaction(_)),
+            "{} publishes in Kafka transactions, which no listener is told of",
+            self.name
+        );
+        self.bus = self.bus.on(listener);
         self
     }
 

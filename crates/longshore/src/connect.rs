@@ -38,6 +38,7 @@ impl<H: Handler> WorkerBuilder<H> {
 
         let connection = args.connection();
         let publisher = KafkaPublisher::connect(&connection).map_err(RunError::Properties)?;
+        let publisher = self.bus.around(publisher);
         let in_transactions = matches!(self.strategy, Strategy::Transaction(_));
         let (handler, store) = match self.strategy {
             Strategy::Store(make) => {
@@ -76,7 +77,9 @@ impl<H: Handler> WorkerBuilder<H> {
                 AnyWorker::Plain(Worker::new(handler, source, strategy, settings, metrics))
             }
         };
-        admin.watch(worker.status(), worker.inspector(), store);
+        let routes = self.routes.zip(store.as_ref());
+        let routes = routes.map(|(make, store)| make(store));
+        admin.watch(worker.status(), worker.inspector(), store, routes);
         Ok(ConnectedWorker {
             worker,
             registry,

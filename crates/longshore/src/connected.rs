@@ -13,8 +13,8 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{oneshot, watch};
 use tracing::info;
 
-use crate::RunError;
 use crate::admin::Admin;
+use crate::{Announcing, RunError};
 
 /// Time to leave the group and close connections after the time to drain is over.
 pub(crate) const LEAVE: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ pub struct ConnectedWorker<H> {
 
 pub(crate) enum AnyWorker<H> {
     Store(Worker<H, KafkaSource, StoreStrategy<SqlStore>>),
-    Plain(Worker<H, KafkaSource, PlainStrategy<KafkaPublisher>>),
+    Plain(Worker<H, KafkaSource, PlainStrategy<Announcing<KafkaPublisher>>>),
     Transaction(Worker<H, KafkaSource, TransactionStrategy>),
 }
 

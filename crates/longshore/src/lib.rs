@@ -8,7 +8,7 @@
 //! `examples/greeter.rs` is a whole worker with its tests; [`testing`] is what they are made with.
 
 mod process;
-pub use process::main;
+pub use process::{main, main_with};
 
 mod signal;
 pub use signal::stop_signal;
@@ -23,7 +23,12 @@ mod duration;
 pub use duration::parse_duration;
 
 mod builder;
+/// In the version that [`WorkerBuilder::routes`] takes routers of.
+pub use axum;
 pub use builder::WorkerBuilder;
+
+mod event_bus;
+pub use event_bus::{Announcing, EventBus, Published};
 
 mod connect;
 mod preflight;

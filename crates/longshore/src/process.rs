@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
 use longshore_worker::Handler;
 use tracing::error;
 
@@ -12,7 +13,27 @@ use crate::{WorkerArgs, WorkerBuilder, init_telemetry, stop_signal};
 ///
 /// The exit code is 0 if it was asked to stop and did so cleanly, 1 if it failed, 2 if the command line is wrong.
 pub fn main<H: Handler>(worker: WorkerBuilder<H>) -> ExitCode {
-    let args = WorkerArgs::parse_for(&worker);
+    let (args, ()) = WorkerArgs::parse_for(&worker);
+    run(worker, &args)
+}
+
+/// As [`main`], for a worker that has flags of its own beside those of every worker. `worker` is asked twice: with the
+/// defaults for what `--help` says, and with what the command line and the environment say.
+///
+/// Each flag should name an environment variable, as those of every worker do.
+///
+/// # Panics
+/// In debug builds, if a flag of its own is one that every worker has.
+pub fn main_with<A, H>(worker: impl Fn(A) -> WorkerBuilder<H>) -> ExitCode
+where
+    A: Args + Default,
+    H: Handler,
+{
+    let (args, own) = WorkerArgs::parse_for(&worker(A::default()));
+    run(worker(own), &args)
+}
+
+fn run<H: Handler>(worker: WorkerBuilder<H>, args: &WorkerArgs) -> ExitCode {
     init_telemetry(args.log_format);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -21,7 +42,7 @@ pub fn main<H: Handler>(worker: WorkerBuilder<H>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(async { worker.run(&args, stop_signal()?).await });
+    let result = runtime.block_on(async { worker.run(args, stop_signal()?).await });
     // What a handler handed to the blocking pool must not hold up a process that was told to leave.
     runtime.shutdown_background();
     match result {

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use longshore::axum::{self, Router};
 use longshore::prelude::*;
-use longshore::{ConnectedWorker, RunError, WorkerArgs};
+use longshore::{ConnectedWorker, Published, RunError, WorkerArgs};
 use longshore_broker::{Broker, BrokerConfig};
 use longshore_event::{Identity, encode_new};
 use longshore_kafka::{Admin, Connection, From, KafkaPublisher, NewTopic, Reader, ReaderEvent};
@@ -13,7 +14,7 @@ use longshore_worker::{Publisher, SourceError};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 /// Far more than anything here takes; a test that needs it has failed.
@@ -145,12 +146,15 @@ async fn until(address: SocketAddr, path: &str, holds: impl Fn(u16, &str) -> boo
     timeout(DEADLINE, looking).await.expect(path);
 }
 
-async fn ping(connection: &Connection, name: &str) {
+/// Sends a ping and returns its id.
+async fn ping(connection: &Connection, name: &str) -> String {
     let event = Ping { name: name.into() };
-    let record = encode_new(&event, &Identity::fresh("test"), None, Timestamp::now());
+    let identity = Identity::fresh("test");
+    let record = encode_new(&event, &identity, None, Timestamp::now());
     let publisher = KafkaPublisher::connect(connection).expect("publisher");
     let results = publisher.publish(&[record.expect("record")]).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
+    identity.id.to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,6 +211,64 @@ async fn a_worker_is_not_ready_before_it_runs() {
     let (status, body) = get(address, "/readyz").await;
 
     assert_eq!((status, body.as_str()), (503, "no partitions assigned\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workers_own_routes_look_into_its_store_beside_those_of_the_runtime() {
+    let place = Place::with_topics(&["ping", "pong"]).await;
+    let worker = worker().routes(|store| {
+        let store = store.clone();
+        let count = async move || {
+            let rows = store.fetch(&sql("select name from answered")).await;
+            format!("{} answered", rows.expect("rows").len())
+        };
+        Router::new().route("/answered", axum::routing::get(count))
+    });
+    let connected = worker.connect(&place.args()).await.expect("connected");
+    let address = connected.admin_address().expect("address");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(connected.run(async { stopped.await.expect("stop") }));
+
+    assert_eq!(get(address, "/answered").await, (200, "0 answered".into()));
+    ping(&place.connection(), "ada").await;
+    until(address, "/answered", |_, body| body == "1 answered").await;
+
+    assert_eq!(get(address, "/healthz").await, (200, "alive\n".to_owned()));
+    assert_eq!(get(address, "/elsewhere").await.0, 404);
+    stop.send(()).expect("running");
+    let result = timeout(DEADLINE, running).await.expect("stopped");
+    assert!(result.expect("no panic").is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_is_told_of_an_event_once_the_log_has_it() {
+    let place = Place::with_topics(&["ping"]).await;
+    let (tell, mut told) = mpsc::channel(8);
+    let worker = worker().on_published(move |pong: &Published<'_, Pong>| {
+        let line = format!("{} {}", pong.event().name, pong.correlation_id());
+        tell.try_send(line).expect("room");
+    });
+    let connected = worker.connect(&place.args()).await.expect("connected");
+    let address = connected.admin_address().expect("address");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(connected.run(async { stopped.await.expect("stop") }));
+
+    let id = ping(&place.connection(), "ada").await;
+    until(address, "/status", |_, body| body.contains("\"outbox\":1")).await;
+    assert!(told.try_recv().is_err(), "committed, and not yet published");
+    let admin = Admin::connect(&place.connection()).expect("admin");
+    admin
+        .create_topics(&[new_topic("pong")])
+        .await
+        .expect("topic");
+    let line = timeout(DEADLINE, told.recv()).await.expect("told");
+
+    assert_eq!(line, Some(format!("ada {id}")));
+    until(address, "/status", |_, body| body.contains("\"outbox\":0")).await;
+    stop.send(()).expect("running");
+    let result = timeout(DEADLINE, running).await.expect("stopped");
+    assert!(result.expect("no panic").is_ok());
+    assert!(told.try_recv().is_err(), "told once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -98,6 +98,21 @@ pub struct OrderCancelled {
     pub cancelled_at: Timestamp,
 }
 
+/// Somebody wants an unpaid order to come to nothing. The worker of `order.created` decides, since it knows whether the
+/// order is paid; an order that is paid stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(title = "order.cancellation-requested")]
+pub struct OrderCancellationRequested {
+    /// The order.
+    #[schemars(length(min = 1))]
+    pub order_id: String,
+    /// Why, as `order.cancelled` will say it.
+    pub reason: CancelReason,
+    /// When.
+    pub requested_at: Timestamp,
+}
+
 /// Why an order was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -106,6 +121,10 @@ pub enum CancelReason {
     SoldOut,
     /// The payment service declined the charge. The goods are free again.
     PaymentDeclined,
+    /// It was not paid in time.
+    Expired,
+    /// Who placed it has thought better of it.
+    CustomerRequest,
 }
 
 impl CancelReason {
@@ -114,6 +133,8 @@ impl CancelReason {
         match self {
             Self::SoldOut => "sold_out",
             Self::PaymentDeclined => "payment_declined",
+            Self::Expired => "expired",
+            Self::CustomerRequest => "customer_request",
         }
     }
 }
@@ -217,7 +238,19 @@ impl Event for OrderCancelled {
     }
 }
 
-fn not_empty(field: &str, text: &str) -> Result<(), String> {
+impl Event for OrderCancellationRequested {
+    const TYPE: &'static str = "order.cancellation-requested";
+
+    fn key(&self) -> &str {
+        &self.order_id
+    }
+
+    fn check(&self) -> Result<(), String> {
+        not_empty("orderId", &self.order_id)
+    }
+}
+
+pub(crate) fn not_empty(field: &str, text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err(format!("{field} must not be empty"));
     }

@@ -1,4 +1,4 @@
-//! What the order system needs of others: stock, money and parcels, as traits with typed outcomes.
+//! What the order system needs of others: stock, money, parcels and notices, as traits with typed outcomes.
 //!
 //! # Idempotency keys
 //!
@@ -60,6 +60,27 @@ pub trait Payments: Send + Sync + 'static {
         key: &str,
         charge: &Charge<'_>,
     ) -> impl Future<Output = Result<Payment, ServiceError>> + Send;
+
+    /// Gives the money of a charge back.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; it may have happened all the same, and the same key tells.
+    fn refund(
+        &self,
+        key: &str,
+        refund: &Refund<'_>,
+    ) -> impl Future<Output = Result<(), ServiceError>> + Send;
+}
+
+/// What to give back, and what for.
+#[derive(Clone, Copy, Debug)]
+pub struct Refund<'a> {
+    /// The order.
+    pub order_id: &'a str,
+    /// The charge, as the payment service names it.
+    pub payment_id: &'a str,
+    /// How much.
+    pub amount: Money,
 }
 
 /// What to charge, and what for.
@@ -107,6 +128,49 @@ pub struct Booking {
     pub carrier: String,
     /// The parcel, as the carrier names it.
     pub tracking_number: String,
+}
+
+/// The notification service: a word on the user's phone.
+pub trait Notifier: Send + Sync + 'static {
+    /// Tells the user.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; it may have happened all the same, and the same key tells.
+    fn notify(
+        &self,
+        key: &str,
+        notice: &Notice<'_>,
+    ) -> impl Future<Output = Result<(), ServiceError>> + Send;
+}
+
+/// What to tell, and whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice<'a> {
+    /// The order.
+    pub order_id: &'a str,
+    /// Whom.
+    pub user_id: &'a str,
+    /// What.
+    pub kind: NoticeKind,
+}
+
+/// What a user is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// The order is paid for.
+    Confirmed,
+    /// Nothing comes of the order.
+    Cancelled,
+}
+
+impl NoticeKind {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// A service that gave no answer, or none that can be worked with. A refusal in the course of business is none of

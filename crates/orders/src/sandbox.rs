@@ -1,4 +1,4 @@
-//! Stock, payment service and carrier of a sandbox: they answer at once, their outcomes are chosen by test SKUs as card
+//! Stock, payment service, carrier and notification service of a sandbox: they answer at once, their outcomes are chosen by test SKUs as card
 //! processors do it, and a ledger in the worker's store knows what they have done.
 //!
 //! | an item with the SKU | makes |
@@ -24,7 +24,8 @@ use uuid::Uuid;
 
 use crate::Item;
 use crate::port::{
-    Booking, Carrier, Charge, Inventory, Payment, Payments, Reservation, ServiceError,
+    Booking, Carrier, Charge, Inventory, Notice, Notifier, Payment, Payments, Refund, Reservation,
+    ServiceError,
 };
 
 mod attempts;
@@ -79,7 +80,7 @@ pub(crate) const TABLES: Migration = Migration {
 /// Namespace of payment ids and tracking numbers, which are derived from idempotency keys.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6c6f_6e67_7368_6f72_652d_7361_6e64_626f);
 
-/// All three services over one ledger. Clones share it.
+/// All four services over one ledger. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     ledger: Ledger,
@@ -160,6 +161,22 @@ impl Payments for Sandbox {
             }),
         }
     }
+
+    async fn refund(&self, key: &str, refund: &Refund<'_>) -> Result<(), ServiceError> {
+        let entry = Entry::new(key, "refund", refund.order_id, Outcome::Refunded);
+        let recorded = self.ledger.record(entry.over(refund.amount)).await;
+        recorded.map_err(|error| unanswered(PAYMENTS, error))?;
+        Ok(())
+    }
+}
+
+impl Notifier for Sandbox {
+    async fn notify(&self, key: &str, notice: &Notice<'_>) -> Result<(), ServiceError> {
+        let entry = Entry::new(key, "notice", notice.order_id, Outcome::Notified);
+        let recorded = self.ledger.record(entry).await;
+        recorded.map_err(|error| unanswered(NOTIFIER, error))?;
+        Ok(())
+    }
 }
 
 impl Carrier for Sandbox {
@@ -177,6 +194,7 @@ impl Carrier for Sandbox {
 
 const INVENTORY: &str = "the sandbox inventory";
 const PAYMENTS: &str = "the sandbox payment service";
+const NOTIFIER: &str = "the sandbox notification service";
 const CARRIER: &str = "the sandbox carrier";
 
 fn has(items: &[Item], sku: &str) -> bool {

@@ -111,7 +111,7 @@ fn a_cancellation_names_its_reason_on_the_wire() {
 
 #[test]
 fn any_event_of_an_order_is_told_by_its_topic() {
-    let value = |topic| {
+    let value = |topic: &str| {
         match topic {
         "order.created" => order(&item("1", "5", "USD")),
         "order.paid" => r#"{"orderId":"o-1","paymentId":"p","amount":{"amount":5,"currency":"USD"},"paidAt":"2026-01-01T00:00:00Z"}"#.to_owned(),

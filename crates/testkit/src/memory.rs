@@ -25,6 +25,9 @@ pub use store::MemoryStore;
 mod note;
 pub use note::{Echo, Note};
 
+mod watched;
+pub use watched::Watched;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A test that panicked with the lock held has failed already; its clean-up should not panic a second time.

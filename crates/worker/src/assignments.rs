@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use longshore_event::{NextOffset, Offset, Record, TopicPartition};
 
 use crate::Metrics;
+use crate::lanes::LaneScope;
 use crate::metrics::TopicMetrics;
+use crate::tenure::Tenure;
 use crate::watermark::{Ticket, Watermark};
 
 /// One stay of a partition with this worker. If it comes back it is another assignment, so that what was left of the
@@ -27,8 +29,12 @@ struct Assignment {
     watermark: Watermark,
     /// Messages that are neither finished nor dropped.
     outstanding: usize,
+    /// The oldest message that is left to the next owner.
+    left: Option<Ticket>,
     /// About to move: nothing more of it is started.
     leaving: bool,
+    /// What its handlers watch: they end with it.
+    tenure: Tenure,
     /// What was last handed to the source.
     committed: Option<NextOffset>,
     metrics: TopicMetrics,
@@ -74,14 +80,16 @@ impl Assignments {
                 partition: partition.clone(),
                 watermark: Watermark::default(),
                 outstanding: 0,
+                left: None,
                 leaving: false,
+                tenure: Tenure::default(),
                 committed: None,
                 metrics: self.metrics.of_topic(&partition.topic),
             };
             let id = AssignmentId(self.all.len());
             self.all.push(Some(Box::new(assignment)));
             if let Some(previous) = self.held.insert(partition.clone(), id) {
-                self.all[previous.0] = None;
+                self.end(previous);
             }
         }
     }
@@ -90,9 +98,16 @@ impl Assignments {
     pub(crate) fn remove(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             if let Some(id) = self.held.remove(partition) {
-                self.all[id.0] = None;
+                self.end(id);
                 self.metrics.let_go(partition);
             }
+        }
+    }
+
+    /// Nothing of this partition can take effect any more, though it is still here: its handlers end.
+    pub(crate) fn give_up(&mut self, partition: &TopicPartition) {
+        if let Some(assignment) = self.of_partition(partition) {
+            assignment.tenure.end();
         }
     }
 
@@ -195,6 +210,12 @@ impl Assignments {
         Some(assignment.partition.clone())
     }
 
+    /// What a handler of this message watches; `None` if its partition has moved on.
+    pub(crate) fn tenure(&self, place: Place) -> Option<&Tenure> {
+        let assignment = self.all[place.assignment.0].as_ref()?;
+        Some(&assignment.tenure)
+    }
+
     pub(crate) fn metrics(&self, place: Place) -> Option<&TopicMetrics> {
         let assignment = self.all[place.assignment.0].as_ref()?;
         Some(&assignment.metrics)
@@ -214,14 +235,21 @@ impl Assignments {
     pub(crate) fn abandon(&mut self, place: Place) {
         if let Some(assignment) = &mut self.all[place.assignment.0] {
             assignment.outstanding -= 1;
+            let left = assignment.left.into_iter().chain(place.ticket);
+            assignment.left = left.min();
         }
     }
 
-    pub(crate) fn outstanding(&mut self, partitions: &[TopicPartition]) -> usize {
+    /// Messages of these partitions that can still be finished here. Where commits are prefixes of the log, nothing
+    /// behind a message that is left to the next owner can.
+    pub(crate) fn outstanding(&mut self, partitions: &[TopicPartition], scope: LaneScope) -> usize {
         let mut outstanding = 0;
         for partition in partitions {
             if let Some(assignment) = self.of_partition(partition) {
-                outstanding += assignment.outstanding;
+                let left = assignment.left.filter(|_| scope == LaneScope::Partition);
+                if !left.is_some_and(|left| assignment.watermark.has_reached(left)) {
+                    outstanding += assignment.outstanding;
+                }
             }
         }
         outstanding
@@ -263,8 +291,58 @@ impl Assignments {
         moved
     }
 
+    fn end(&mut self, id: AssignmentId) {
+        if let Some(assignment) = self.all[id.0].take() {
+            assignment.tenure.end();
+        }
+    }
+
     fn of_partition(&mut self, partition: &TopicPartition) -> Option<&mut Assignment> {
         let id = self.held.get(partition)?;
         self.all[id.0].as_deref_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longshore_event::Headers;
+    use prometheus_client::registry::Registry;
+
+    fn record(offset: i64) -> Record {
+        Record {
+            partition: TopicPartition::new("t", 0),
+            offset: Offset(offset),
+            timestamp: None,
+            key: None,
+            value: None,
+            headers: Headers::new(),
+        }
+    }
+
+    #[test]
+    fn what_lies_behind_a_message_that_is_left_is_waited_for_unless_commits_are_prefixes() {
+        let mut assignments = Assignments::new(Metrics::register(&mut Registry::default(), "g"));
+        let partitions = [TopicPartition::new("t", 0)];
+        assignments.add(&partitions);
+        let places: Vec<_> = (0..4)
+            .map(|offset| assignments.track(&record(offset)).expect("it is here"))
+            .collect();
+        let outstanding = |assignments: &mut Assignments| {
+            [LaneScope::Group, LaneScope::Partition]
+                .map(|scope| assignments.outstanding(&partitions, scope))
+        };
+        assignments.ready(places[3]);
+        assert_eq!(outstanding(&mut assignments), [4, 4]);
+
+        assignments.abandon(places[2]);
+        assignments.abandon(places[1]);
+        assert_eq!(
+            outstanding(&mut assignments),
+            [2, 2],
+            "the first is to be waited for"
+        );
+        assignments.finish(places[0]);
+        assert_eq!(outstanding(&mut assignments), [1, 0]);
     }
 }

@@ -97,6 +97,15 @@ impl Brake {
         }
     }
 
+    /// A message was dropped before it came to an end. If it was the probe, another one is to be.
+    pub(crate) fn left(&mut self, lane: LaneId) {
+        if let State::HalfOpen { probe, .. } = &mut self.state
+            && *probe == Some(lane)
+        {
+            *probe = None;
+        }
+    }
+
     /// What it says of itself; `time_of` tells the time of day of a moment.
     pub(crate) fn report(&self, time_of: impl Fn(Instant) -> Timestamp) -> BrakeReport {
         BrakeReport {
@@ -224,6 +233,9 @@ mod tests {
         assert!(brake.probes_at().expect("open again") > first);
 
         brake.half_open();
+        brake.started(LaneId::for_test(5));
+        brake.left(LaneId::for_test(5));
+        assert!(brake.permits() && brake.is_engaged(), "another one probes");
         brake.started(LaneId::for_test(7));
         brake.ended(LaneId::for_test(7), Outcome::Answered, true);
         assert!(brake.permits() && !brake.is_engaged());

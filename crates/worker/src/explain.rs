@@ -46,7 +46,9 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Some("the brake is on: most of the recent messages failed".to_owned())
         } else if !self.parking.may_admit() {
             let most = self.guide.settings.park.max_keys;
-            Some(format!("{most} keys are parked, which is the bound"))
+            Some(format!(
+                "{most} keys wait, or are held until a redrive, which is the bound; only redrives are taken in"
+            ))
         } else {
             None
         }
@@ -101,7 +103,9 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             }
             None => {
                 let arriving = self.steps.iter().find_map(|step| match step {
-                    Step::Admit(messages) => messages.iter().find(|message| waits_here(message)),
+                    Step::Admit(messages) | Step::AdmitRedriven(messages) => {
+                        messages.iter().find(|message| waits_here(message))
+                    }
                     Step::TakeOver(_) | Step::LoadParked(_) => None,
                 });
                 report.key = arriving.and_then(|message| text(&message.lane(self.guide.scope)));

@@ -19,7 +19,7 @@ use crate::{Failure, Statement};
 /// - Decisions are left in the [`Context`] and take effect together, once, if `handle` returns `Ok`. After an `Err`
 ///   they are thrown away.
 /// - The future is dropped when its time limit is over, which is a transient failure, as a panic is. When its
-///   partition moves to another worker and the time to finish is over, it may run on, but its decisions are thrown away.
+///   partition moves to another worker and the time to finish is over, it is dropped too, and is not run again here.
 pub trait Handler: Send + Sync + 'static {
     /// What it takes: an [`Event`] or an enum of several.
     type Payload: Payload;

@@ -5,7 +5,7 @@ use longshore_event::ErrorKind;
 
 use crate::brake::Outcome;
 use crate::ending::Handled;
-use crate::journey::{Failed, Journey};
+use crate::journey::{Failed, Journey, Left};
 use crate::lanes::LaneId;
 use crate::message::Message;
 use crate::run_loop::RunLoop;
@@ -34,8 +34,9 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
 
     fn start_journey(&mut self, lane: LaneId, message: Message<H::Payload>) {
         let metrics = self.assignments.metrics(message.place);
+        let tenure = self.assignments.tenure(message.place);
         let known = self.lanes.took_effect(lane, message.identity());
-        let (Some(metrics), false) = (metrics, known) else {
+        let (Some(metrics), Some(tenure), false) = (metrics, tenure, known) else {
             self.lanes.finish(lane, None);
             if known {
                 self.assignments.finish(message.place);
@@ -43,10 +44,10 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             self.let_message_go(&message);
             return;
         };
-        let metrics = metrics.clone();
+        let (metrics, tenure) = (metrics.clone(), tenure.clone());
         self.brake.started(lane);
         self.lanes.went_out(lane, message.place);
-        let journey = self.guide.clone().journey(message, lane, metrics);
+        let journey = self.guide.clone().journey(message, lane, metrics, tenure);
         self.journeys.push(journey.boxed());
     }
 
@@ -68,6 +69,14 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Journey::Failed(failed) => {
                 self.guide.failing.ended(failed.lane);
                 self.failed_or_left(*failed);
+            }
+            Journey::Left(left) => {
+                let Left { message, lane } = *left;
+                self.guide.failing.ended(lane);
+                self.brake.left(lane);
+                self.assignments.abandon(message.place);
+                self.lanes.finish(lane, None);
+                self.let_message_go(&message);
             }
         }
     }

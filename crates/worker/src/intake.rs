@@ -8,6 +8,7 @@ use crate::backoff::Backoff;
 use crate::failure::chain;
 use crate::lanes::LaneKey;
 use crate::message::{Arrival, Message};
+use crate::parking::Room;
 use crate::run_loop::RunLoop;
 use crate::status::StatusBoard;
 use crate::{CommitError, CommitStrategy, Handler, ParkedHead, Source};
@@ -19,6 +20,8 @@ pub(crate) enum Step<P> {
     /// Not all parked lanes of these partitions fitted into memory.
     LoadParked(Vec<TopicPartition>),
     Admit(Vec<Message<P>>),
+    /// Messages of the redrive topic. They may overtake those of other topics, which wait for what they free.
+    AdmitRedriven(Vec<Message<P>>),
 }
 
 /// A step that is done.
@@ -51,19 +54,15 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         if let Some(partitions) = self.parking.take_incomplete() {
             self.steps.push_front(Step::LoadParked(partitions));
         }
-        let may_admit = self.parking.may_admit();
-        let step = self
-            .steps
-            .pop_front_if(|step| may_admit || !matches!(step, Step::Admit(_)));
-        if let Some(step) = step {
+        if let Some(step) = self.next_step() {
             let room = match step {
                 // Those that are known are read once more.
-                Step::LoadParked(_) => self.guide.settings.park.max_keys,
-                Step::TakeOver(_) | Step::Admit(_) => self.parking.room(),
+                Step::LoadParked(_) => self.parking.room().emptied(),
+                _ => self.parking.room(),
             };
             self.taking_over = match &step {
                 Step::TakeOver(partitions) => partitions.clone(),
-                Step::LoadParked(_) | Step::Admit(_) => Vec::new(),
+                _ => Vec::new(),
             };
             let (strategy, status) = (self.strategy.clone(), self.status.clone());
             let taking = async move { take(step, room, &*strategy, &status).await };
@@ -71,19 +70,33 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         }
     }
 
+    /// The first step that may be taken.
+    fn next_step(&mut self) -> Option<Step<H::Payload>> {
+        let may_admit = self.parking.may_admit();
+        let may_admit_redriven = self.parking.may_admit_redriven();
+        let may_be_taken = |step: &Step<H::Payload>| match step {
+            Step::TakeOver(_) | Step::LoadParked(_) => true,
+            Step::Admit(_) => may_admit,
+            Step::AdmitRedriven(_) => may_admit_redriven,
+        };
+        let first = self.steps.iter().position(may_be_taken)?;
+        self.steps.remove(first)
+    }
+
     pub(crate) fn received(&mut self, records: Vec<Record>) {
         self.in_flight += records.len();
         let mut stale = 0;
         let mut messages = Vec::with_capacity(records.len());
+        let mut redriven = Vec::new();
         for record in records {
             match self.assignments.track(&record) {
                 Some(place) => {
                     let settings = &self.guide.settings;
-                    let redriven = record.partition.topic == settings.redrive_topic;
-                    messages.push(match redriven {
-                        true => Message::redriven(record, place, &settings.limits),
-                        false => Message::decode(record, place, &settings.limits),
-                    });
+                    if record.partition.topic == settings.redrive_topic {
+                        redriven.push(Message::redriven(record, place, &settings.limits));
+                    } else {
+                        messages.push(Message::decode(record, place, &settings.limits));
+                    }
                 }
                 None => stale += 1,
             }
@@ -91,6 +104,9 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         self.release(stale);
         if !messages.is_empty() {
             self.steps.push_back(Step::Admit(messages));
+        }
+        if !redriven.is_empty() {
+            self.steps.push_back(Step::AdmitRedriven(redriven));
         }
     }
 
@@ -141,10 +157,10 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     }
 }
 
-/// Takes one step, however long the commit target is out of reach. `room` is how many parked lanes may be loaded.
+/// Takes one step, however long the commit target is out of reach. `room` is for parked lanes that are loaded.
 pub(crate) async fn take<P: Payload>(
     step: Step<P>,
-    room: usize,
+    room: Room,
     strategy: &impl CommitStrategy,
     status: &StatusBoard,
 ) -> Taken<P> {
@@ -158,7 +174,7 @@ pub(crate) async fn take<P: Payload>(
             let parked = parked_of(partitions, room, strategy, status).await;
             Taken::Over { parked, last: None }
         }
-        Step::Admit(messages) => {
+        Step::Admit(messages) | Step::AdmitRedriven(messages) => {
             let identities: Vec<&Identity> = messages.iter().map(Message::identity).collect();
             let seen = until_available(status, || strategy.seen(&identities)).await;
             Taken::In(messages.into_iter().zip(seen).collect())
@@ -166,10 +182,10 @@ pub(crate) async fn take<P: Payload>(
     }
 }
 
-/// What is parked of each of these partitions, up to `room` lanes in all.
+/// What is parked of each of these partitions, as far as there is room for it.
 async fn parked_of(
     partitions: Vec<TopicPartition>,
-    mut room: usize,
+    mut room: Room,
     strategy: &impl CommitStrategy,
     status: &StatusBoard,
 ) -> Vec<ParkedOf> {
@@ -177,10 +193,11 @@ async fn parked_of(
     for partition in partitions {
         let only = [partition];
         // One more than there is room for tells whether there are more.
-        let mut heads = until_available(status, || strategy.parked_heads(&only, room + 1)).await;
-        let complete = heads.len() <= room;
-        heads.truncate(room);
-        room -= heads.len();
+        let most = room.left().saturating_add(1);
+        let mut heads = until_available(status, || strategy.parked_heads(&only, most)).await;
+        let read = heads.len();
+        heads.retain(|head| room.offer(head.state));
+        let complete = heads.len() == read;
         let [partition] = only;
         parked.push(ParkedOf {
             partition,

@@ -17,6 +17,7 @@ use crate::lanes::{LaneId, LaneScope};
 use crate::message::{Content, Message, Runs};
 use crate::metrics::TopicMetrics;
 use crate::report::{self, Failing};
+use crate::tenure::Tenure;
 use crate::{Context, Failure, Handler, Settings};
 
 /// What all journeys of a worker share.
@@ -37,6 +38,8 @@ pub(crate) enum Journey<P> {
     Done(Box<Handled>),
     /// It failed, and its immediate retries are used up: what comes next is not for the journey to decide.
     Failed(Box<Failed<P>>),
+    /// The stay of its partition is over: its handler was dropped.
+    Left(Box<Left<P>>),
 }
 
 /// A message that failed.
@@ -47,18 +50,30 @@ pub(crate) struct Failed<P> {
     pub(crate) lane: LaneId,
 }
 
+/// A message that is its partition's next owner's.
+#[derive(Debug)]
+pub(crate) struct Left<P> {
+    pub(crate) message: Message<P>,
+    pub(crate) lane: LaneId,
+}
+
 impl<H: Handler> Guide<H> {
-    /// Takes one message from its lane to its effects, or to its failure.
+    /// Takes one message from its lane to its effects, or to its failure, as long as its partition is this worker's.
     pub(crate) async fn journey(
         self: Arc<Self>,
         mut message: Message<H::Payload>,
         lane: LaneId,
         metrics: TopicMetrics,
+        tenure: Tenure,
     ) -> Journey<H::Payload> {
         let outcome = match &message.content {
             Content::Event(envelope) => {
                 let started = Instant::now();
-                let outcome = self.run(envelope, &mut message.runs, lane, &metrics).await;
+                let outcome = tokio::select! {
+                    biased;
+                    outcome = self.run(envelope, &mut message.runs, lane, &metrics) => outcome,
+                    () = tenure.over() => return Journey::Left(Left { message, lane }.into()),
+                };
                 metrics.seconds.observe(started.elapsed().as_secs_f64());
                 outcome
             }

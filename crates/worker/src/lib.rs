@@ -22,7 +22,7 @@ mod parked;
 pub use parked::{ParkedFailure, ParkedHead, ParkedRow, ParkedState};
 
 mod source;
-pub use source::{Source, SourceError, SourceEvent};
+pub use source::{REDRIVE_RESERVE, Source, SourceError, SourceEvent};
 
 mod publisher;
 pub use publisher::{PublishError, PublishErrorKind, Publisher};
@@ -60,6 +60,7 @@ mod lanes;
 mod message;
 mod parking;
 mod pending;
+mod tenure;
 mod watermark;
 
 mod drain;

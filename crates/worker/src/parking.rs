@@ -2,8 +2,11 @@
 //! messages stay in the store until it is their turn.
 
 mod head;
+mod lane;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use longshore_event::TopicPartition;
@@ -12,6 +15,9 @@ use crate::lanes::LaneKey;
 use crate::message::Message;
 use crate::{ParkedHead, ParkedRow, ParkedState};
 pub(crate) use head::Head;
+use lane::Phase;
+pub(crate) use lane::{ParkedLane, Reading, Stay};
+pub(crate) use room::Room;
 
 /// Messages of a lane that are in memory at once while it is drained.
 pub(crate) const PAGE: usize = 8;
@@ -27,42 +33,11 @@ pub(crate) struct Parking {
     readings: u64,
     /// Lanes being loaded or drained.
     draining: usize,
-    max_lanes: usize,
+    room: Room,
     /// Partitions of which not all parked lanes are in memory.
     incomplete: Vec<TopicPartition>,
-}
-
-/// A lane whose messages wait in the store.
-#[derive(Debug)]
-pub(crate) struct ParkedLane {
-    stay: Stay,
-    /// The partitions that its messages may be of.
-    partitions: Vec<TopicPartition>,
-    phase: Phase,
-    /// Messages that are being parked: decided, and not yet in the store.
-    parking: usize,
-    /// Whether the first message is among them: until it is there, the store would give it out as it was.
-    parking_head: bool,
-    /// Whether a message was parked since the store was last asked for them.
-    grew: bool,
-    pub(crate) head: Head,
-    /// Messages that wait, as far as is known.
-    pub(crate) rows: u64,
-}
-
-/// What happens to a parked lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Waiting(Timestamp),
-    /// Its next messages are being read from the store. An earlier reading may come back while a later one is under way.
-    Loading(Reading),
-    /// So many of them are in the lane; `last` if the store had no more.
-    Draining {
-        left: usize,
-        last: bool,
-    },
-    /// All that the store had is drained; what is being parked comes next.
-    Settling,
+    /// Its messages free what is held, so that they wait for no room among it.
+    redrive_topic: Arc<str>,
 }
 
 /// Which message of a lane.
@@ -73,14 +48,6 @@ pub(crate) enum Which {
     /// One that waits behind it.
     Behind,
 }
-
-/// One stay of a key among the parked; if it comes back it is another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Stay(u64);
-
-/// One reading of a lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reading(u64);
 
 /// A lane that is to be read: of these partitions.
 #[derive(Debug)]
@@ -100,7 +67,7 @@ pub(crate) enum Page {
 }
 
 impl Parking {
-    pub(crate) fn new(max_lanes: usize) -> Self {
+    pub(crate) fn new(max_lanes: usize, redrive_topic: Arc<str>) -> Self {
         Self {
             lanes: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -108,8 +75,9 @@ impl Parking {
             stays: 0,
             readings: 0,
             draining: 0,
-            max_lanes,
+            room: Room::new(max_lanes),
             incomplete: Vec::new(),
+            redrive_topic,
         }
     }
 
@@ -134,20 +102,33 @@ impl Parking {
         lane.is_some_and(|lane| lane.head.state == ParkedState::Held)
     }
 
-    /// Parked lanes that may still be taken into memory. At zero no more messages are taken in.
-    pub(crate) fn room(&self) -> usize {
-        self.max_lanes.saturating_sub(self.lanes.len())
+    /// Parked lanes that may still be taken into memory.
+    pub(crate) fn room(&self) -> Room {
+        self.room
     }
 
     /// Whether messages may be taken in: there is room, and every parked lane is known.
     pub(crate) fn may_admit(&self) -> bool {
-        self.incomplete.is_empty() && self.lanes.len() < self.max_lanes
+        self.incomplete.is_empty() && !self.room.is_full()
     }
 
-    /// Partitions whose parked lanes are to be loaded again, now that half of the room is free.
+    /// Whether messages of the redrive topic may be taken in. Held lanes are not in their way: they wait for them.
+    pub(crate) fn may_admit_redriven(&self) -> bool {
+        let mut incomplete = self.incomplete.iter();
+        !self.room.is_full_of_waiting()
+            && !incomplete.any(|partition| partition.topic == self.redrive_topic)
+    }
+
+    /// Partitions whose parked lanes are to be loaded again, now that half of the room is free. Nothing is held of those
+    /// of the redrive topic.
     pub(crate) fn take_incomplete(&mut self) -> Option<Vec<TopicPartition>> {
-        let wanted = !self.incomplete.is_empty() && self.lanes.len() <= self.max_lanes / 2;
-        wanted.then(|| std::mem::take(&mut self.incomplete))
+        let (room, redrive_topic) = (self.room, &self.redrive_topic);
+        let has_room = |partition: &mut TopicPartition| {
+            room.is_half_free_of_waiting()
+                && (room.is_half_free_of_held() || partition.topic == *redrive_topic)
+        };
+        let loaded: Vec<_> = self.incomplete.extract_if(.., has_room).collect();
+        (!loaded.is_empty()).then_some(loaded)
     }
 
     /// There was no room for all parked lanes of this partition.
@@ -190,6 +171,7 @@ impl Parking {
         let head = Head::of_row(row);
         let due_at = row.due_at;
         if let Some(lane) = self.lanes.get_mut(&key) {
+            self.room.changes(lane.head.state, head.state);
             lane.head = head;
             lane.knows(row.position.partition.clone());
         } else {
@@ -206,6 +188,7 @@ impl Parking {
     pub(crate) fn hold(&mut self, key: LaneKey, partition: TopicPartition, head: Head) {
         match self.lanes.get_mut(&key) {
             Some(lane) => {
+                self.room.changes(lane.head.state, head.state);
                 lane.head = head;
                 lane.knows(partition);
                 self.wait(&key, Timestamp::MIN);
@@ -269,7 +252,7 @@ impl Parking {
                 continue;
             }
             self.readings += 1;
-            let reading = Reading(self.readings);
+            let reading = Reading::nth(self.readings);
             lane.phase = Phase::Loading(reading);
             // What is on its way to the store now may come too late for the read.
             lane.grew = lane.parking > 0;
@@ -308,6 +291,7 @@ impl Parking {
             }
             return Page::Wait;
         };
+        self.room.changes(lane.head.state, first.state);
         lane.head = Head::of_row(first);
         if first.state == ParkedState::Held {
             self.wait(key, held_until);
@@ -399,7 +383,7 @@ impl Parking {
 
     fn insert(&mut self, key: LaneKey, partition: TopicPartition, head: Head, rows: u64) {
         self.stays += 1;
-        let stay = Stay(self.stays);
+        let stay = Stay::nth(self.stays);
         let due_at = head.due_at;
         let lane = ParkedLane {
             stay,
@@ -411,6 +395,7 @@ impl Parking {
             head,
             rows,
         };
+        self.room.takes(lane.head.state);
         self.due.insert((due_at, stay));
         self.by_stay.insert(stay, key.clone());
         self.lanes.insert(key, lane);
@@ -427,24 +412,8 @@ impl Parking {
     fn forget(&mut self, key: &LaneKey) {
         if let Some(mut lane) = self.lanes.remove(key) {
             lane.leave_phase(&mut self.due, &mut self.draining);
+            self.room.gives_back(lane.head.state);
             self.by_stay.remove(&lane.stay);
-        }
-    }
-}
-
-impl ParkedLane {
-    fn knows(&mut self, partition: TopicPartition) {
-        if !self.partitions.contains(&partition) {
-            self.partitions.push(partition);
-        }
-    }
-
-    /// Takes the lane out of what is counted by phase.
-    fn leave_phase(&mut self, due: &mut BTreeSet<(Timestamp, Stay)>, draining: &mut usize) {
-        match self.phase {
-            Phase::Waiting(until) => drop(due.remove(&(until, self.stay))),
-            Phase::Loading(_) | Phase::Draining { .. } => *draining -= 1,
-            Phase::Settling => {}
         }
     }
 }

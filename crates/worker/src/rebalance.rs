@@ -112,7 +112,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         let Phase::Finishing(revocation) = &self.phase else {
             return;
         };
-        if self.assignments.outstanding(&revocation.partitions) > 0 {
+        let (partitions, scope) = (&revocation.partitions, self.guide.scope);
+        if self.assignments.outstanding(partitions, scope) > 0 {
             return;
         }
         let strategy = self.strategy.clone();
@@ -136,7 +137,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         let revocation = match std::mem::replace(&mut self.phase, Phase::Running) {
             Phase::Running => return,
             Phase::Finishing(revocation) => {
-                let left = self.assignments.outstanding(&revocation.partitions);
+                let (partitions, scope) = (&revocation.partitions, self.guide.scope);
+                let left = self.assignments.outstanding(partitions, scope);
                 warn!(partitions = %list(&revocation.partitions), left, "not all is finished in time; the rest is left to the next owner");
                 revocation
             }
@@ -161,7 +163,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                 Step::TakeOver(over) | Step::LoadParked(over) => {
                     over.retain(|partition| !partitions.contains(partition));
                 }
-                Step::Admit(messages) => {
+                Step::Admit(messages) | Step::AdmitRedriven(messages) => {
                     dropped.extend(messages.extract_if(.., |message| !may_start(message)));
                 }
             }
@@ -206,6 +208,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         };
         warn!(%partition, "another instance has taken the partition over; waiting for the group to say so");
         self.leave(std::slice::from_ref(&partition));
+        self.assignments.give_up(&partition);
         let until = Instant::now() + FENCED;
         self.fenced.get_or_insert((partition, until));
     }

@@ -98,7 +98,10 @@ impl<H: Handler, S: Source, C: CommitStrategy> Worker<H, S, C> {
             taking_over: Vec::new(),
             journeys: FuturesUnordered::new(),
             brake: Brake::new(guide.settings.brake),
-            parking: Parking::new(guide.settings.park.max_keys),
+            parking: Parking::new(
+                guide.settings.park.max_keys,
+                guide.settings.redrive_topic.clone(),
+            ),
             loads: FuturesUnordered::new(),
             handled: VecDeque::new(),
             committing: None,

@@ -107,8 +107,8 @@ pub struct Park {
     pub first: Duration,
     /// The longest wait between two runs.
     pub longest: Duration,
-    /// Parked keys in memory, some hundred bytes each. At the bound no more messages are taken in until keys have
-    /// drained.
+    /// Parked keys in memory, some hundred bytes each: so many that wait, and so many that are held until a redrive. At
+    /// either bound no more messages are taken in until keys have drained, but for redrives.
     pub max_keys: usize,
 }
 

@@ -5,6 +5,9 @@ use std::time::Duration;
 use longshore_event::{NextOffset, Record, TopicPartition};
 use tokio::sync::oneshot;
 
+/// Records of the group's redrive topic that a source delivers beyond its budget.
+pub const REDRIVE_RESERVE: usize = 64;
+
 /// A member of a consumer group.
 ///
 /// # Contract
@@ -13,6 +16,7 @@ use tokio::sync::oneshot;
 /// - A source starts with a budget of records (its `max_in_flight`) and spends one for each record it delivers; when
 ///   none is left it delivers no more until [`Source::release`] gives some back. It stays a live member meanwhile:
 ///   a partition that cannot be read for long is paused, never given up.
+/// - Records of the group's redrive topic come even then, about [`REDRIVE_RESERVE`] of them: they free what others wait for.
 /// - Broker outages are the source's to ride out: it reconnects for ever, and tells it by `Unavailable`.
 pub trait Source: Send + 'static {
     /// Waits for the next event. Safe to cancel: an event is either returned or still there.

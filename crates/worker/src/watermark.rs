@@ -71,6 +71,11 @@ impl Watermark {
         self.next != before
     }
 
+    /// Whether everything below this record is finished.
+    pub(crate) fn has_reached(&self, ticket: Ticket) -> bool {
+        self.first >= ticket.0
+    }
+
     /// The offset to read next if the process ended now; `None` if nothing has been finished yet.
     pub(crate) fn next(&self) -> Option<NextOffset> {
         self.next

@@ -4,6 +4,8 @@ mod broker_contract;
 mod crashes;
 mod dead_letters;
 mod duplicates;
+mod expiry;
+mod followers;
 mod lifecycle;
 mod order_flow;
 mod outages;

@@ -4,9 +4,9 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{
-    AddOffsetsToTxnResponse, ApiKey, BrokerId, EndTxnResponse, FindCoordinatorRequest,
-    FindCoordinatorResponse, HeartbeatResponse, InitProducerIdResponse, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupResponse, ProducerId, SyncGroupResponse,
+    AddOffsetsToTxnResponse, ApiKey, BrokerId, ConsumerGroupHeartbeatResponse, EndTxnResponse,
+    FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatResponse, InitProducerIdResponse,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupResponse, ProducerId, SyncGroupResponse,
 };
 
 use super::text;
@@ -28,6 +28,7 @@ pub(crate) fn is_possible(api: ApiKey) -> bool {
             | ApiKey::SyncGroup
             | ApiKey::Heartbeat
             | ApiKey::LeaveGroup
+            | ApiKey::ConsumerGroupHeartbeat
             | ApiKey::OffsetCommit
             | ApiKey::OffsetFetch
             | ApiKey::InitProducerId
@@ -72,6 +73,9 @@ pub(crate) fn answer(
         ApiKey::SyncGroup => call.encode(&SyncGroupResponse::default().with_error_code(code)),
         ApiKey::Heartbeat => call.encode(&HeartbeatResponse::default().with_error_code(code)),
         ApiKey::LeaveGroup => call.encode(&LeaveGroupResponse::default().with_error_code(code)),
+        ApiKey::ConsumerGroupHeartbeat => {
+            call.encode(&ConsumerGroupHeartbeatResponse::default().with_error_code(code))
+        }
         ApiKey::InitProducerId => {
             let answer = InitProducerIdResponse::default().with_error_code(code);
             let nobody = answer.with_producer_id(ProducerId(-1));

@@ -11,9 +11,6 @@ use crate::wire::Call;
 const STATES_SINCE: i16 = 4;
 const TYPES_SINCE: i16 = 5;
 
-/// Every group here uses the classic protocol.
-const TYPE: &str = "classic";
-
 pub(crate) fn handle(node: &Node, call: &Call, request: ListGroupsRequest) -> ListGroupsResponse {
     let wanted = |filter: &[StrBytes], value: &str| {
         filter.is_empty()
@@ -26,7 +23,7 @@ pub(crate) fn handle(node: &Node, call: &Call, request: ListGroupsRequest) -> Li
         .list()
         .into_iter()
         .filter(|group| wanted(&request.states_filter, group.state))
-        .filter(|_| wanted(&request.types_filter, TYPE));
+        .filter(|group| wanted(&request.types_filter, group.kind));
     let listed = groups.map(|group| {
         let mut listed = ListedGroup::default()
             .with_group_id(GroupId(text(group.id)))
@@ -35,7 +32,7 @@ pub(crate) fn handle(node: &Node, call: &Call, request: ListGroupsRequest) -> Li
             listed = listed.with_group_state(text(group.state));
         }
         if call.version >= TYPES_SINCE {
-            listed = listed.with_group_type(text(TYPE));
+            listed = listed.with_group_type(text(group.kind));
         }
         listed
     });

@@ -11,11 +11,19 @@ use super::code;
 use crate::catalog::Topic;
 use crate::group::{Caller, Committed, Offsets};
 use crate::node::Node;
+use crate::wire::Call;
 
 /// Most characters of metadata with an offset: Kafka's `offset.metadata.max.bytes`.
 const MAX_METADATA_BYTES: usize = 4_096;
 
-pub(crate) fn handle(node: &Node, request: OffsetCommitRequest) -> OffsetCommitResponse {
+/// The first version whose clients know the epochs of members (KIP-848).
+const MEMBER_EPOCH_SINCE: i16 = 9;
+
+pub(crate) fn handle(
+    node: &Node,
+    call: &Call,
+    request: OffsetCommitRequest,
+) -> OffsetCommitResponse {
     let caller = Caller {
         member_id: request.member_id.to_string(),
         instance_id: request.group_instance_id.as_ref().map(ToString::to_string),
@@ -45,7 +53,13 @@ pub(crate) fn handle(node: &Node, request: OffsetCommitRequest) -> OffsetCommitR
     let committed = if request.group_id.is_empty() {
         Err(ResponseError::InvalidGroupId)
     } else {
-        node.coordinator.commit(&request.group_id, &caller, offsets)
+        let committed = node.coordinator.commit(&request.group_id, &caller, offsets);
+        committed.map_err(|error| match error {
+            ResponseError::StaleMemberEpoch if call.version < MEMBER_EPOCH_SINCE => {
+                ResponseError::IllegalGeneration
+            }
+            error => error,
+        })
     };
     let responses = request
         .topics

@@ -38,6 +38,15 @@ pub(crate) fn handle(node: &Node, call: &Call, request: OffsetFetchRequest) -> O
         return OffsetFetchResponse::default().with_topics(answer_one(found));
     }
     let groups = request.groups.into_iter().map(|group| {
+        let member = group.member_id.as_deref().unwrap_or_default();
+        let allowed = node
+            .coordinator
+            .may_fetch(&group.group_id, member, group.member_epoch);
+        if allowed.is_err() {
+            return OffsetFetchResponseGroup::default()
+                .with_error_code(code(&allowed))
+                .with_group_id(group.group_id);
+        }
         let asked = group.topics.map(|topics| {
             let topics = topics.into_iter();
             topics

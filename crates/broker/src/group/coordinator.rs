@@ -73,6 +73,12 @@ impl Coordinator {
     pub(crate) async fn join(&self, group_id: &str, mut join: Join) -> Answer {
         let answer = {
             let mut inner = self.inner();
+            if let Some(slot) = inner.groups.get_mut(group_id) {
+                if let Err(error) = slot.may_join() {
+                    return Answer::Failed(error);
+                }
+                slot.consumers = None;
+            }
             let (call, answer) = inner.new_call();
             join.call = call;
             self.change(&mut inner, group_id, |slot, now| slot.group.join(join, now));
@@ -157,7 +163,7 @@ impl Coordinator {
     ) -> Result<(), ResponseError> {
         let mut inner = self.inner();
         match inner.groups.get_mut(group_id) {
-            Some(slot) => slot.group.may_commit(caller, Instant::now())?,
+            Some(slot) => slot.may_commit(caller, Instant::now())?,
             None if caller.generation < 0 => {}
             None => return Err(ResponseError::IllegalGeneration),
         }
@@ -235,7 +241,7 @@ impl Coordinator {
             .groups
             .get(group_id)
             .ok_or(ResponseError::GroupIdNotFound)?;
-        if !slot.group.is_empty() {
+        if !slot.is_empty() {
             return Err(ResponseError::NonEmptyGroup);
         }
         inner.write(&Entry::Deleted {
@@ -257,7 +263,7 @@ impl Coordinator {
     /// Does what is due in all groups; returns when the next thing is.
     pub(super) fn tick(&self, now: Instant) -> Option<Instant> {
         let mut inner = self.inner();
-        let is_due = |slot: &Slot| slot.group.next_deadline().is_some_and(|at| at <= now);
+        let is_due = |slot: &Slot| slot.next_deadline().is_some_and(|at| at <= now);
         let due: Vec<String> = inner
             .groups
             .iter()
@@ -265,12 +271,9 @@ impl Coordinator {
             .map(|(id, _)| id.clone())
             .collect();
         for group_id in due {
-            self.change(&mut inner, &group_id, |slot, _| slot.group.tick(now));
+            self.change(&mut inner, &group_id, |slot, _| slot.tick(now));
         }
-        let deadlines = inner
-            .groups
-            .values()
-            .filter_map(|slot| slot.group.next_deadline());
+        let deadlines = inner.groups.values().filter_map(Slot::next_deadline);
         inner.sleeps_until = deadlines.min();
         inner.sleeps_until
     }
@@ -288,7 +291,7 @@ impl Coordinator {
     ) {
         let slot = self.slot(inner, group_id);
         let actions = change(slot, Instant::now());
-        let deadline = slot.group.next_deadline();
+        let deadline = slot.next_deadline();
         let is_unused = slot.is_unused();
         inner.perform(group_id, actions);
         if is_unused {
@@ -338,11 +341,8 @@ impl Inner {
         let Some(slot) = self.groups.get(group_id) else {
             return Ok(());
         };
-        let state = slot.group.stored();
-        self.write(&Entry::Members {
-            group: group_id.to_owned(),
-            state,
-        })
+        let entry = slot.members_entry(group_id);
+        self.write(&entry)
     }
 
     fn forget(
@@ -390,6 +390,7 @@ async fn answered(answer: oneshot::Receiver<Answer>) -> Answer {
         .unwrap_or(Answer::Failed(ResponseError::CoordinatorNotAvailable))
 }
 
+mod consumers;
 mod transactions;
 
 #[cfg(test)]

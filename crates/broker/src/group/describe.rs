@@ -1,10 +1,17 @@
 //! Groups as administration tools see them.
 
-use kafka_protocol::error::ResponseError;
+use std::collections::BTreeMap;
 
+use kafka_protocol::error::ResponseError;
+use uuid::Uuid;
+
+use super::consumer::{ConsumerGroup, ConsumerMember};
 use super::coordinator::Coordinator;
 use super::slot::Slot;
 use super::subscription;
+
+/// What members of a group of the consumer protocol are, by the name of the classic one.
+const PROTOCOL_TYPE: &str = "consumer";
 
 /// A line of a list of groups.
 #[derive(Debug)]
@@ -12,6 +19,18 @@ pub(crate) struct GroupListing {
     pub(crate) id: String,
     pub(crate) protocol_type: String,
     pub(crate) state: &'static str,
+    /// Which protocol its members speak.
+    pub(crate) kind: &'static str,
+}
+
+/// A group of the consumer protocol with its members.
+#[derive(Debug)]
+pub(crate) struct ConsumerDescription {
+    pub(crate) state: &'static str,
+    pub(crate) epoch: i32,
+    pub(crate) members: Vec<(String, ConsumerMember)>,
+    /// The names of the topics that somebody has or is to have.
+    pub(crate) topics: BTreeMap<Uuid, String>,
 }
 
 /// A group with its members.
@@ -37,12 +56,43 @@ pub(crate) struct MemberDescription {
 impl Coordinator {
     pub(crate) fn list(&self) -> Vec<GroupListing> {
         let inner = self.inner();
-        let listed = inner.groups.iter().map(|(id, slot)| GroupListing {
-            id: id.clone(),
-            protocol_type: slot.group.protocol_type().to_owned(),
-            state: slot.group.state_name(),
+        let listed = inner.groups.iter().map(|(id, slot)| match &slot.consumers {
+            Some(group) => GroupListing {
+                id: id.clone(),
+                protocol_type: PROTOCOL_TYPE.to_owned(),
+                state: group.state_name(),
+                kind: "consumer",
+            },
+            None => GroupListing {
+                id: id.clone(),
+                protocol_type: slot.group.protocol_type().to_owned(),
+                state: slot.group.state_name(),
+                kind: "classic",
+            },
         });
         listed.collect()
+    }
+
+    /// `None` when there is no such group of the consumer protocol.
+    pub(crate) fn describe_consumers(&self, group_id: &str) -> Option<ConsumerDescription> {
+        let inner = self.inner();
+        let group = inner.groups.get(group_id)?.consumers.as_ref()?;
+        let members: Vec<_> = group
+            .members()
+            .map(|(id, member)| (id.to_owned(), member.clone()))
+            .collect();
+        let partitions = members
+            .iter()
+            .flat_map(|(_, member)| member.assigned.union(&member.target));
+        let topics = partitions
+            .filter_map(|(id, _)| Some((*id, group.topic_name(*id)?.to_owned())))
+            .collect();
+        Some(ConsumerDescription {
+            state: group.state_name(),
+            epoch: group.epoch(),
+            members,
+            topics,
+        })
     }
 
     /// `None` when there is no such group.
@@ -54,6 +104,10 @@ impl Coordinator {
 impl Slot {
     /// Refuses to forget the offsets of a topic that members consume.
     pub(super) fn check_not_subscribed(&self, topic: &str) -> Result<(), ResponseError> {
+        let mut consumers = self.consumers.iter().flat_map(ConsumerGroup::members);
+        if consumers.any(|(_, member)| member.topics.contains(topic)) {
+            return Err(ResponseError::GroupSubscribedToTopic);
+        }
         let protocol = self.group.protocol();
         let subscribed = self.group.members().any(|(_, member)| {
             // What cannot be read may subscribe to anything.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::consumer::StoredConsumerGroup;
 use super::machine::StoredGroup;
 use super::offsets::Offsets;
 use crate::log::Outcome;
@@ -31,6 +32,11 @@ pub(crate) enum Entry {
     },
     /// Members, generation or assignment changed.
     Members { group: String, state: StoredGroup },
+    /// As `Members`, of a group of the consumer protocol.
+    Consumers {
+        group: String,
+        state: StoredConsumerGroup,
+    },
     /// The group and its offsets are gone.
     Deleted { group: String },
 }

@@ -61,6 +61,13 @@ pub(crate) struct Caller {
     pub(crate) generation: i32,
 }
 
+impl Caller {
+    /// Whether it says which member it is.
+    pub(super) fn names_itself(&self) -> bool {
+        self.generation >= 0 || !self.member_id.is_empty() || self.instance_id.is_some()
+    }
+}
+
 /// A consumer group.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -195,9 +202,7 @@ impl Group {
         &mut self,
         caller: &Caller,
     ) -> Result<(), ResponseError> {
-        let names_itself =
-            caller.generation >= 0 || !caller.member_id.is_empty() || caller.instance_id.is_some();
-        if !names_itself {
+        if !caller.names_itself() {
             return Ok(());
         }
         let generation = self.generation;

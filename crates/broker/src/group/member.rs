@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::machine::{CallId, Join};
+use super::subscription;
 
 /// An assignment strategy that a member supports, with what the leader needs to apply it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +97,11 @@ impl Member {
             .iter()
             .find(|own| own.name == protocol)
             .map_or(&[], |own| &own.metadata)
+    }
+
+    /// Whether it is to let partitions go before it joins again, by what it told under this protocol.
+    pub(crate) fn has_to_let_go(&self, protocol: &str) -> bool {
+        subscription::has_to_let_go(self.metadata(protocol), &self.assignment)
     }
 
     pub(crate) fn stored(&self, id: &str) -> StoredMember {

@@ -97,6 +97,8 @@ async fn exercise(client: &mut RawClient, key: ApiKey, version: i16) {
         ApiKey::LeaveGroup => groups::membership(client, [5, 3, 3, version]).await,
         ApiKey::OffsetCommit => groups::offsets(client, version, 7).await,
         ApiKey::OffsetFetch => groups::offsets(client, 7, version).await,
+        ApiKey::ConsumerGroupHeartbeat => groups::consumer_protocol(client, version, 1).await,
+        ApiKey::ConsumerGroupDescribe => groups::consumer_protocol(client, 1, version).await,
         ApiKey::OffsetDelete => groups::offset_delete(client, version).await,
         ApiKey::ListGroups => groups::list_groups(client, version).await,
         ApiKey::DescribeGroups => groups::describe_groups(client, version).await,

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use longshore_event::{
-    ErrorKind, Headers, Identity, NextOffset, Offset, OutgoingRecord, derived_id, encode_new,
+    ErrorKind, Headers, Identity, NextOffset, Offset, OutgoingRecord, Position, derived_id,
+    encode_new,
 };
 use longshore_testkit::history::{self, History};
 
@@ -142,10 +143,23 @@ impl Run {
         let evidence = Evidence {
             sent: self.sent,
             history: History::new(self.records),
+            aborted: None,
             tables: Some(self.tables),
             progress: self.progress,
         };
         judge(&evidence, Strategy::Store).violations
+    }
+
+    /// The same run of workers that commit in transactions, with no database.
+    fn in_transactions(self) -> Vec<Violation> {
+        let evidence = Evidence {
+            sent: self.sent,
+            history: History::new(self.records),
+            aborted: Some(0),
+            tables: None,
+            progress: self.progress,
+        };
+        judge(&evidence, Strategy::Transaction).violations
     }
 }
 
@@ -157,8 +171,12 @@ fn identity(name: &str) -> Identity {
 }
 
 fn at(offset: i64) -> Position {
+    output(Work::TOPIC, offset)
+}
+
+fn output(topic: &str, offset: i64) -> Position {
     Position {
-        partition: TopicPartition::new(Work::TOPIC, 0),
+        partition: TopicPartition::new(topic, 0),
         offset: Offset(offset),
     }
 }
@@ -307,17 +325,159 @@ fn a_copy_in_the_log_is_the_same_message() {
 }
 
 #[test]
-fn an_output_that_stands_there_twice_is_a_violation_only_where_readers_see_each_once() {
-    let mut run = Run::in_order();
-    run.told("m-3", "b");
-    let evidence = Evidence {
-        sent: run.sent,
-        history: History::new(run.records),
-        tables: None,
-        progress: run.progress,
+fn a_follow_on_event_that_stands_there_twice_is_a_violation_only_where_readers_see_each_once() {
+    let run = || {
+        let mut run = Run::in_order();
+        run.told("m-3", "b");
+        run
     };
-    assert_eq!(judge(&evidence, Strategy::Store).violations, []);
-    let mut violations = Vec::new();
-    check_outputs(&evidence, &mut violations);
-    assert_eq!(violations.len(), 1, "{violations:?}");
+    assert_eq!(run().violations(), []);
+    let (first, again) = (output(Done::TOPIC, 2), output(Done::TOPIC, 3));
+    assert_eq!(
+        run().in_transactions(),
+        [Violation::OutputRepeated { first, again }]
+    );
+}
+
+#[test]
+fn a_dead_letter_that_stands_there_twice_is_a_violation_only_where_readers_see_each_once() {
+    let run = || {
+        let mut run = Run::in_order();
+        let poison = run.records[6].clone();
+        run.buried(&poison);
+        run
+    };
+    assert_eq!(run().violations(), []);
+    let dead = dead_letter_topic(Work::TOPIC);
+    let (first, again) = (output(&dead, 0), output(&dead, 2));
+    assert_eq!(
+        run().in_transactions(),
+        [Violation::OutputRepeated { first, again }]
+    );
+}
+
+#[test]
+fn a_run_in_transactions_in_good_order_has_no_violations() {
+    assert_eq!(Run::in_order().in_transactions(), []);
+}
+
+#[test]
+fn without_parking_a_message_that_outlasts_its_runs_is_dead() {
+    let outlasts = Task::Flaky { failures: RUNS };
+    let mut run = Run::in_order();
+    let message = run.produced("m-5", "c", outlasts);
+    run.buried(&message);
+    run.progress.clear();
+    assert_eq!(run.in_transactions(), []);
+
+    let mut run = Run::in_order();
+    run.handled("m-5", "c", outlasts);
+    run.progress.clear();
+    assert_eq!(
+        run.in_transactions(),
+        [Violation::WrongEnd {
+            message: at(5),
+            expected: End::Dead,
+            found: End::Done,
+        }]
+    );
+}
+
+#[test]
+fn a_transaction_whose_output_is_missing_or_doubled_in_kind_is_found() {
+    let mut run = Run::in_order();
+    run.without_output(Done::TOPIC, 1);
+    let lost = history::Violation::Lost {
+        group: GROUP.into(),
+        message: at(1),
+        identity: identity("m-2"),
+    };
+    assert_eq!(run.in_transactions(), [Violation::History(lost)]);
+
+    let mut run = Run::in_order();
+    run.without_output(&dead_letter_topic(Work::TOPIC), 1);
+    assert_eq!(run.in_transactions().len(), 1);
+
+    let mut run = Run::in_order();
+    let first = run.records[0].clone();
+    run.buried(&first);
+    let violations = run.in_transactions();
+    let group = GROUP.into();
+    let message = at(0);
+    let two = Violation::History(history::Violation::TwoEnds { group, message });
+    assert!(violations.contains(&two), "{violations:?}");
+}
+
+#[test]
+fn a_message_that_was_sent_twice_may_have_two_outputs_and_no_more() {
+    let run = |outputs| {
+        let mut run = Run::in_order();
+        run.produced("m-1", "a", Task::Quick);
+        run.progress.clear();
+        // The first is there already.
+        for _ in 1..outputs {
+            run.told("m-1", "a");
+        }
+        run.in_transactions()
+    };
+    assert_eq!(run(1), []);
+    assert_eq!(run(2), []);
+    let (first, again) = (output(Done::TOPIC, 0), output(Done::TOPIC, 4));
+    assert_eq!(run(3), [Violation::OutputRepeated { first, again }]);
+}
+
+#[test]
+fn a_second_output_of_a_message_that_was_sent_twice_has_to_say_the_same() {
+    let mut run = Run::in_order();
+    run.produced("m-1", "a", Task::Quick);
+    run.progress.clear();
+    run.told("m-1", "b");
+    let changed = history::Violation::Changed {
+        first: output(Done::TOPIC, 0),
+        again: output(Done::TOPIC, 3),
+    };
+    assert_eq!(run.in_transactions(), [Violation::History(changed)]);
+}
+
+#[test]
+fn an_output_that_overtook_another_of_its_key_is_found() {
+    let mut run = Run::in_order();
+    run.without_output(Done::TOPIC, 0);
+    run.told("m-1", "a");
+    // It took the place of the last of three.
+    let last = run.records.last_mut().expect("just told");
+    last.offset = Offset(3);
+    let violations = run.in_transactions();
+    assert!(
+        matches!(
+            &violations[..],
+            [Violation::History(history::Violation::OutOfOrder { cause, overtaken_by, .. })]
+                if (cause, overtaken_by) == (&at(0), &at(1))
+        ),
+        "{violations:?}"
+    );
+}
+
+#[test]
+fn dead_letters_of_a_key_that_changed_places_are_found_in_transactions() {
+    let mut run = Run::in_order();
+    let dead = dead_letter_topic(Work::TOPIC);
+    let letters = run.records.iter_mut();
+    for letter in letters.filter(|record| *record.partition.topic == *dead) {
+        letter.offset = Offset(1 - letter.offset.0);
+    }
+    assert_eq!(
+        run.in_transactions(),
+        [Violation::LetterOutOfOrder {
+            message: at(3),
+            overtaken_by: at(4),
+        }]
+    );
+}
+
+#[test]
+fn in_transactions_too_a_partition_has_to_be_committed_to_its_end() {
+    let mut run = Run::in_order();
+    run.progress[0].committed = Some(NextOffset(4));
+    assert_eq!(run.in_transactions().len(), 1);
 }

@@ -82,7 +82,8 @@ pub(crate) async fn run(global: &Global, arguments: StuckArguments) -> anyhow::R
     Ok(())
 }
 
-fn of_up(data: &std::path::Path) -> anyhow::Result<Vec<String>> {
+/// Where the workers of the `longshore up` that uses `data` answer.
+pub(crate) fn of_up(data: &std::path::Path) -> anyhow::Result<Vec<String>> {
     let file = workers_file(data);
     let text = std::fs::read_to_string(&file).with_context(|| {
         format!(

@@ -91,6 +91,45 @@ async fn after_a_crash_the_next_run_goes_on_at_once() {
 }
 
 #[tokio::test]
+async fn analytics_are_told_while_it_runs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut running = up(directory.path(), &["--orders", "32", "--rate", "1000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary starts");
+    let asked = |what: &'static [&'static str]| {
+        let mut command = longshore(&[&["analytics"], what].concat());
+        command.current_dir(directory.path());
+        run(command, b"")
+    };
+    let counted = async {
+        loop {
+            // Until it runs, nobody answers.
+            let found = asked(&["funnel", "--json"]).await;
+            let funnel: Value = serde_json::from_str(&found.stdout).unwrap_or_default();
+            if funnel["created"] == 32 && funnel["delivered"].as_i64() > Some(0) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, counted)
+        .await
+        .expect("in time");
+
+    let summary = asked(&["--since", "1h"]).await.done();
+    let hours = asked(&["hours"]).await.done();
+
+    let created = summary.lines().nth(1).expect("a line");
+    let columns: Vec<_> = created.split_whitespace().collect();
+    assert_eq!(columns[..4], ["created", "-", "32", "32"], "{summary}");
+    assert!(summary.contains("created to paid"), "{summary}");
+    assert!(hours.contains(":00:00Z"), "{hours}");
+    running.kill().await.expect("killed");
+}
+
+#[tokio::test]
 async fn orders_that_do_not_end_in_time_are_named() {
     let directory = tempfile::tempdir().expect("a directory");
     let arguments = [

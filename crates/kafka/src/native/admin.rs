@@ -141,12 +141,6 @@ unsafe fn set_options(
                 reason.len(),
             ))?;
         }
-        if operation == Operation::RD_KAFKA_ADMIN_OP_LISTOFFSETS {
-            // The end is where a reader of committed records gets to.
-            let committed = sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED;
-            let error = sys::rd_kafka_AdminOptions_set_isolation_level(options, committed);
-            ClientError::take(error).map_or(Ok(()), Err)?;
-        }
     }
     Ok(())
 }

@@ -34,6 +34,22 @@ pub(crate) struct GroupMetadata {
     metadata: *mut sys::rd_kafka_consumer_group_metadata_t,
 }
 
+/// A member of a classic group, in one of the group's generations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) member: String,
+    pub(crate) generation: i32,
+}
+
+impl Standing {
+    /// Whether a member that stood here has been in its group all the time until it stood there: members take part in
+    /// every generation, so one that missed any was taken for dead, and its partitions may have been others' meanwhile.
+    pub(crate) fn goes_on_as(&self, later: &Self) -> bool {
+        let passed = later.generation - self.generation;
+        self.member == later.member && (0..=1).contains(&passed)
+    }
+}
+
 // SAFETY: plain memory with one owner.
 unsafe impl Send for GroupMetadata {}
 
@@ -41,6 +57,21 @@ impl Drop for GroupMetadata {
     fn drop(&mut self) {
         // SAFETY: it is ours, and destroyed once.
         unsafe { sys::rd_kafka_consumer_group_metadata_destroy(self.metadata) }
+    }
+}
+
+impl GroupMetadata {
+    /// What it says.
+    pub(crate) fn standing(&self) -> Standing {
+        // SAFETY: the metadata is live; the string is its own and copied.
+        unsafe {
+            Standing {
+                member: text(sys::rd_kafka_consumer_group_metadata_member_id(
+                    self.metadata,
+                )),
+                generation: sys::rd_kafka_consumer_group_metadata_generation_id(self.metadata),
+            }
+        }
     }
 }
 

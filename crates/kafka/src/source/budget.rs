@@ -3,6 +3,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use longshore_worker::REDRIVE_RESERVE;
+
 /// A budget of records.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -17,6 +19,8 @@ struct State {
     left: i64,
     /// Whether the taker waits elsewhere, and wants to hear when half of the budget is back.
     paused: bool,
+    /// Whether the reserve for redrives is used up too, and the taker wants to hear when half of it is back.
+    shut: bool,
 }
 
 impl Budget {
@@ -24,6 +28,7 @@ impl Budget {
         let state = State {
             left: signed(total),
             paused: false,
+            shut: false,
         };
         Self {
             total,
@@ -48,18 +53,28 @@ impl Budget {
         self.lock().left -= signed(count);
     }
 
-    /// Gives back. Returns whether the taker, who had paused, should be woken: half of the budget is back.
+    /// Gives back. Returns whether the taker, who had paused, should be woken: half of the budget is back, or of the reserve.
     pub(super) fn release(&self, count: usize) -> bool {
         let mut state = self.lock();
         state.left = (state.left + signed(count)).min(signed(self.total));
         if state.paused && self.is_half_back(&state) {
             state.paused = false;
+            state.shut = false;
             return true;
         }
         if !state.paused {
             self.freed.notify_one();
         }
-        false
+        let opens = state.shut && state.left >= -signed(REDRIVE_RESERVE / 2);
+        state.shut &= !opens;
+        opens
+    }
+
+    /// Whether the reserve for redrives is used up. Once it is, it counts as that until half of it is back.
+    pub(super) fn is_shut(&self) -> bool {
+        let mut state = self.lock();
+        state.shut |= state.left <= -signed(REDRIVE_RESERVE);
+        state.shut
     }
 
     /// Waits until something is left, [`Budget::wake`], or `within` has passed; returns whether something is left.
@@ -115,6 +130,21 @@ mod tests {
         assert_eq!(budget.take(2), 0);
         budget.release(2);
         assert_eq!(budget.take(9), 2);
+    }
+
+    #[test]
+    fn the_reserve_opens_again_when_half_of_it_is_back() {
+        let budget = Budget::new(2);
+        assert_eq!(budget.take(2), 2);
+        assert!(budget.pause());
+        budget.overdraw(REDRIVE_RESERVE);
+        assert!(budget.is_shut());
+
+        assert!(!budget.release(REDRIVE_RESERVE / 2 - 1));
+        assert!(budget.is_shut());
+        assert!(budget.release(1), "half is back");
+        assert!(!budget.is_shut());
+        assert!(budget.is_paused(), "others still wait");
     }
 
     #[test]

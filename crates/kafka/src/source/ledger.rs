@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use longshore_event::{NextOffset, Offset, TopicPartition};
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::native::{Client, ClientError, PartitionList};
+use crate::native::{Client, ClientError, PartitionList, Standing};
 
 mod spans;
 pub(crate) use spans::{Enlisted, Span, Spans};
@@ -23,6 +23,8 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct State {
     partitions: HashMap<TopicPartition, Line>,
+    /// As whom the partitions are this member's; `None` where that cannot be told.
+    standing: Option<Standing>,
     /// Whether any line has failed.
     failing: bool,
     /// Whether the brokers are away. A commit that waits inside the client meanwhile may reach the group after the
@@ -41,8 +43,9 @@ struct Line {
     failed: bool,
     /// The first message that was delivered in this stay.
     began: Option<Offset>,
-    /// What the transactions of this stay have committed.
+    /// What transactions have committed: those of this stay, and what the group had before, once that is `known`.
     covered: Option<NextOffset>,
+    known: bool,
     /// Whether it is in a transaction whose outcome is not known yet.
     enlisted: bool,
 }
@@ -53,6 +56,15 @@ impl Ledger {
         for partition in partitions {
             state.partitions.insert(partition.clone(), Line::default());
         }
+    }
+
+    /// Notes as whom the client is a member from now on. Returns whether it was one all the time since this was last
+    /// noted, so that what it has of partitions is still its own.
+    pub(super) fn stands(&self, now: Standing) -> bool {
+        let mut state = self.lock();
+        let goes_on = state.goes_on_as(&now);
+        state.standing = Some(now);
+        goes_on
     }
 
     /// Takes partitions out, and returns what is left to commit of them: commits that failed, under what is `finished`
@@ -127,6 +139,11 @@ impl Ledger {
 }
 
 impl State {
+    fn goes_on_as(&self, now: &Standing) -> bool {
+        let before = self.standing.as_ref();
+        before.is_none_or(|before| before.goes_on_as(now))
+    }
+
     /// Takes in what is finished; gives what is to be committed now.
     fn take(
         &mut self,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use longshore_event::{Record, TopicPartition};
+use longshore_event::{Record, TopicPartition, redrive_topic};
 use longshore_worker::{SourceError, SourceEvent};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::{mpsc, oneshot};
@@ -52,6 +52,12 @@ pub(super) struct Member {
     /// Partitions of which nothing has been delivered since they were assigned.
     fresh: HashSet<TopicPartition>,
     paused: bool,
+    /// Whether a generation that was missed shows that the group took this member for dead.
+    counts_generations: bool,
+    /// Whether the redrive topic is paused too.
+    shut: bool,
+    /// Read on while the others are paused: what they wait for may come by it.
+    redrive_topic: Arc<str>,
     outage: Option<Outage>,
     batch: Vec<Record>,
     /// Records that are paid for and have not come yet.
@@ -77,11 +83,19 @@ impl Member {
             owned: Ownership::default(),
             fresh: HashSet::new(),
             paused: false,
+            counts_generations: false,
+            shut: false,
+            redrive_topic: redrive_topic(group),
             outage: None,
             batch: Vec::new(),
             room: 0,
             last_failure: None,
         }
+    }
+
+    /// For members of classic groups.
+    pub(super) fn count_generations(&mut self) {
+        self.counts_generations = true;
     }
 
     pub(super) fn run(mut self) {
@@ -106,6 +120,7 @@ impl Member {
         if self.paused && !self.shared.budget.is_paused() {
             self.resume();
         }
+        self.keep_to_reserve();
         self.room = self.shared.budget.take(BATCH);
         if self.room == 0 && !self.paused {
             self.stall();
@@ -205,6 +220,13 @@ impl Member {
     }
 
     fn assign(&mut self, list: &PartitionList) {
+        if self.was_thrown_out() {
+            self.start_over();
+        }
+        self.take_over(list);
+    }
+
+    fn take_over(&mut self, list: &PartitionList) {
         let mut partitions = partitions_of(list);
         if !partitions.is_empty() {
             tracing::debug!(group = self.group, ?partitions, "partitions assigned");
@@ -212,26 +234,57 @@ impl Member {
             self.owned.add(&mut partitions);
             self.shared.ledger.add(&partitions);
             self.fresh.extend(partitions.iter().cloned());
-            self.send(SourceEvent::Assigned(partitions));
+            self.send(SourceEvent::Assigned(partitions.clone()));
         }
         self.note(self.consumer.client.accept(list), "accept an assignment");
-        if self.paused {
-            self.note(self.consumer.client.pause(list), "pause");
+        // A partition that was paused in an earlier stay is so still.
+        let (redrives, others) = self.by_kind(&partitions);
+        self.read_on(&others, !self.paused);
+        self.read_on(&redrives, !self.shut);
+    }
+
+    /// Whether the group has taken this member for dead since the last event, and has it back by now.
+    fn was_thrown_out(&self) -> bool {
+        let metadata = self.consumer.client.group_metadata();
+        let standing = metadata.filter(|_| self.counts_generations);
+        standing.is_some_and(|metadata| !self.shared.ledger.stands(metadata.standing()))
+    }
+
+    /// Gives up what the client has kept of the time before, and takes it over anew from what is committed. A static
+    /// member that hears of its end by the answer to a join joins once more and keeps its partitions, without an event;
+    /// meanwhile they may have been another's.
+    fn start_over(&mut self) {
+        let kept = self.owned.all();
+        if kept.is_empty() {
+            return;
         }
+        tracing::warn!(
+            group = self.group,
+            partitions = kept.len(),
+            "the group had taken this member for dead; what it kept is taken over anew"
+        );
+        let list = PartitionList::of_partitions(kept.iter());
+        self.lose(kept);
+        self.note(self.consumer.client.let_go(&list), "let partitions go");
+        self.take_over(&list);
     }
 
     fn revoke(&mut self, list: &PartitionList) {
         let owned = self.owned.all();
         let mut partitions = partitions_of(list);
         partitions.retain(|partition| owned.contains(partition));
+        let thrown_out = self.was_thrown_out();
         if !partitions.is_empty() {
-            if self.consumer.client.is_assignment_lost() {
+            if thrown_out || self.consumer.client.is_assignment_lost() {
                 self.lose(partitions);
             } else {
                 self.hand_over(partitions);
             }
         }
         self.note(self.consumer.client.let_go(list), "let partitions go");
+        if thrown_out {
+            self.start_over();
+        }
     }
 
     /// Waits until what is in flight is finished, and commits it while the partitions are still this member's.
@@ -300,10 +353,9 @@ impl Member {
             return;
         }
         if self.shared.budget.pause() {
-            let owned = self.owned.all();
-            tracing::debug!(group = self.group, partitions = owned.len(), "paused");
-            let list = PartitionList::of_partitions(owned.iter());
-            self.note(self.consumer.client.pause(&list), "pause");
+            let (_, others) = self.by_kind(&self.owned.all());
+            tracing::debug!(group = self.group, partitions = others.len(), "paused");
+            self.read_on(&others, false);
             self.paused = true;
         }
     }
@@ -311,9 +363,36 @@ impl Member {
     fn resume(&mut self) {
         let owned = self.owned.all();
         tracing::debug!(group = self.group, partitions = owned.len(), "resumed");
-        let list = PartitionList::of_partitions(owned.iter());
-        self.note(self.consumer.client.resume(&list), "resume");
+        self.read_on(&owned, true);
         self.paused = false;
+        self.shut = false;
+    }
+
+    /// While the others are paused, the redrive topic is read as far as its reserve goes.
+    fn keep_to_reserve(&mut self) {
+        let shut = self.paused && self.shared.budget.is_shut();
+        if shut == self.shut {
+            return;
+        }
+        let (redrives, _) = self.by_kind(&self.owned.all());
+        self.read_on(&redrives, !shut);
+        self.shut = shut;
+    }
+
+    /// Reads partitions on, or pauses them.
+    fn read_on(&self, partitions: &[TopicPartition], on: bool) {
+        let list = PartitionList::of_partitions(partitions.iter());
+        let (done, action) = match on {
+            true => (self.consumer.client.resume(&list), "resume"),
+            false => (self.consumer.client.pause(&list), "pause"),
+        };
+        self.note(done, action);
+    }
+
+    /// The partitions of the redrive topic, and the others.
+    fn by_kind(&self, partitions: &[TopicPartition]) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+        let partitions = partitions.iter().cloned();
+        partitions.partition(|partition| partition.topic == self.redrive_topic)
     }
 
     fn failed(&mut self, error: ClientError) {

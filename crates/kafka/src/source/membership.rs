@@ -44,8 +44,21 @@ impl Membership {
 
     /// Puts a batch into a transaction.
     pub(crate) fn enlist(&self, batch: &Spans) -> Enlisted<GroupMetadata> {
-        let member = || self.consumer.upgrade()?.client.group_metadata();
+        let member = || {
+            let metadata = self.consumer.upgrade()?.client.group_metadata()?;
+            Some((metadata.standing(), metadata))
+        };
         self.shared.ledger.enlist(batch, member)
+    }
+
+    /// Partitions of the batch of which [`Membership::cover`] has not been told yet.
+    pub(crate) fn unknown(&self, batch: &Spans) -> Vec<TopicPartition> {
+        self.shared.ledger.unknown(batch)
+    }
+
+    /// Takes what the group has committed, so that it is not put into a transaction again.
+    pub(crate) fn cover(&self, offsets: &[(TopicPartition, Option<NextOffset>)]) {
+        self.shared.ledger.cover(offsets);
     }
 
     /// A partition of the batch that is not this member's any more.

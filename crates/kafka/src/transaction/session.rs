@@ -9,6 +9,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::Obstacle;
 use super::attempt::{Attempt, Failure, Next, Sending};
+use super::id::transactional_id;
 use crate::admin::REQUEST;
 use crate::native::admin::Committed;
 use crate::native::{GroupMetadata, PartitionList, Remedy};
@@ -49,8 +50,8 @@ impl Session {
         timeout: Duration,
     ) -> Result<Self, KafkaError> {
         let id = match membership.instance() {
-            Some(instance) => format!("{}-{instance}", membership.group()),
-            None => format!("{}-{}", membership.group(), uuid::Uuid::new_v4()),
+            Some(instance) => transactional_id(membership.group(), instance),
+            None => transactional_id(membership.group(), &uuid::Uuid::new_v4().to_string()),
         };
         // Properties that are not accepted are told now.
         let producer = Producer::transactional(connection, &id, timeout)?;
@@ -74,6 +75,7 @@ impl Session {
     pub(super) async fn commit(&mut self, batch: &[Finished]) -> Result<(), CommitError> {
         self.ready()?;
         let spans = spans(batch);
+        self.find_covered(&spans)?;
         let (member, offsets) = match self.membership.enlist(&spans) {
             Enlisted::As(member, offsets) => (member, offsets),
             Enlisted::Covered => return Ok(()),
@@ -214,21 +216,12 @@ impl Session {
         let (Some(offsets), State::Ready(producer)) = (&self.unsettled, &self.producer) else {
             return Ok(false);
         };
-        let group = self.membership.group();
-        let client = producer.client();
-        let asked = PartitionList::of_partitions(offsets.iter().map(|(partition, _)| partition));
-        let stable = match client.committed_offsets(group, Committed::Stable(&asked), REQUEST) {
-            Err(error) if error.code == RDKafkaErrorCode::GroupIdNotFound => Vec::new(),
-            stable => stable.map_err(|error| self.no_answer("tell its offsets", error))?,
+        let partitions = offsets.iter().map(|(partition, _)| partition);
+        let stable = self.stable_offsets(producer, partitions)?;
+        let reached = |(stable, (_, next)): (&(_, Option<NextOffset>), &(_, NextOffset))| {
+            stable.1.is_some_and(|stable| stable >= *next)
         };
-        let mut committed = true;
-        for (partition, next) in offsets {
-            let line = stable.iter().find(|line| line.partition == *partition);
-            if line.is_some_and(|line| line.error.is_some()) {
-                return Err(unavailable(Obstacle::Unstable(partition.clone())));
-            }
-            committed &= line.is_some_and(|line| line.offset >= next.0);
-        }
+        let committed = stable.iter().zip(offsets).all(reached);
         tracing::info!(
             transactional_id = self.id,
             committed,
@@ -237,6 +230,45 @@ impl Session {
         self.membership.conclude(offsets, committed);
         self.unsettled = None;
         Ok(committed)
+    }
+
+    /// Finds out, once a stay, what the group had committed of partitions before: what is below has been published. It
+    /// is read again nevertheless if librdkafka forgets to ask for the offset again, as it may when a transaction was
+    /// open at first and the assignment changed meanwhile; it then starts at the beginning.
+    fn find_covered(&self, batch: &Spans) -> Result<(), CommitError> {
+        let unknown = self.membership.unknown(batch);
+        let State::Ready(producer) = &self.producer else {
+            return Ok(());
+        };
+        if !unknown.is_empty() {
+            let stable = self.stable_offsets(producer, unknown.iter())?;
+            self.membership.cover(&stable);
+        }
+        Ok(())
+    }
+
+    /// What the group has committed of these partitions, in their order, and no transaction is about to change.
+    fn stable_offsets<'a>(
+        &self,
+        producer: &Producer,
+        partitions: impl ExactSizeIterator<Item = &'a TopicPartition> + Clone,
+    ) -> Result<Vec<(TopicPartition, Option<NextOffset>)>, CommitError> {
+        let asked = PartitionList::of_partitions(partitions.clone());
+        let asked = Committed::Stable(&asked);
+        let group = self.membership.group();
+        let stable = match producer.client().committed_offsets(group, asked, REQUEST) {
+            Err(error) if error.code == RDKafkaErrorCode::GroupIdNotFound => Vec::new(),
+            stable => stable.map_err(|error| self.no_answer("tell its offsets", error))?,
+        };
+        let offset_of = |partition: &TopicPartition| {
+            let line = stable.iter().find(|line| line.partition == *partition);
+            if line.is_some_and(|line| line.error.is_some()) {
+                return Err(unavailable(Obstacle::Unstable(partition.clone())));
+            }
+            let offset = line.map(|line| line.offset).filter(|offset| *offset >= 0);
+            Ok((partition.clone(), offset.map(NextOffset)))
+        };
+        partitions.map(offset_of).collect()
     }
 
     fn no_answer(&self, action: &str, error: crate::native::ClientError) -> CommitError {

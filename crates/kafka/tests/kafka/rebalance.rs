@@ -1,14 +1,17 @@
-//! Members that come and go: cooperative, eager, static, and by KIP-848 where the broker has it.
+//! Members that come and go: cooperative, eager, static, and by KIP-848.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use longshore_broker::faults::{ApiKey, Effect, Fault, ResponseError};
+use longshore_broker::{Broker, BrokerConfig};
 use longshore_event::{NextOffset, TopicPartition};
-use longshore_kafka::{Connection, KafkaSource};
+use longshore_kafka::{Admin, Connection, KafkaSource, NewTopic};
 use longshore_worker::{Source, SourceError, SourceEvent};
 
 use crate::support::{
-    brokers, connection, fill, finished, new_topic, next, stop, subscribe, unique, within,
+    brokers, connection, fill, finished, new_topic, next, stop, subscribe, subscribe_with, unique,
+    within,
 };
 
 /// A member as a test sees it.
@@ -165,6 +168,132 @@ async fn a_static_member_that_comes_back_gets_its_partitions_without_a_rebalance
 }
 
 #[tokio::test]
+async fn partitions_reach_their_next_owner_though_the_static_member_that_lets_them_go_restarts() {
+    let topic = new_topic("restart", 4).await;
+    let group = unique("g");
+    let fixed = connection().property("group.instance.id", "one");
+    let mut former = Observed::join(&fixed, &group, &topic).await;
+    while former.owned.len() < 4 {
+        former.step().await;
+    }
+    let mut other = Observed::join(&connection(), &group, &topic).await;
+    // It is to let half of them go, and comes back instead of saying so.
+    let _unanswered = loop {
+        if let SourceEvent::Revoked { finished, .. } = next(&mut former.source).await {
+            break finished;
+        }
+    };
+
+    let mut back = Observed::join(&fixed, &group, &topic).await;
+
+    settle(&mut back, &mut other, 4).await;
+}
+
+#[tokio::test]
+async fn a_partition_that_was_paused_as_it_went_is_read_when_it_comes_back() {
+    let topic = new_topic("paused", 4).await;
+    fill(&topic, 200).await;
+    let group = unique("g");
+    let mut first = subscribe_with(&connection(), &group, &topic, 1).await;
+    // It keeps the only record that it may have, so all is paused before it hears of anything else.
+    let mut read = 0;
+    while read == 0 {
+        if let SourceEvent::Records(records) = next(&mut first).await {
+            read = records.len();
+        }
+    }
+    let mut second = Observed::join(&connection(), &group, &topic).await;
+    loop {
+        if let SourceEvent::Revoked { finished, .. } = next(&mut first).await {
+            finished.send(Vec::new()).expect("asked");
+            break;
+        }
+    }
+    while second.owned.is_empty() {
+        second.step().await;
+    }
+    // What it still has is read again before the others are back.
+    first.release(1);
+    while read < 2 {
+        if let SourceEvent::Records(records) = next(&mut first).await {
+            read += records.len();
+            first.release(records.len());
+        }
+    }
+    stop(&mut second.source, &[]).await;
+
+    let mut partitions = BTreeSet::new();
+    within("records of all partitions", async {
+        while partitions.len() < 4 {
+            if let SourceEvent::Records(records) = next(&mut first).await {
+                first.release(records.len());
+                partitions.extend(records.into_iter().map(|record| record.partition));
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_static_member_that_was_taken_for_dead_starts_over_with_what_it_kept() {
+    let data = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(BrokerConfig::new(data.path())).await;
+    let broker = broker.expect("the embedded broker starts");
+    let connection = Connection::new(broker.bootstrap()).property("heartbeat.interval.ms", "100");
+    let topic = NewTopic {
+        name: "t".to_owned(),
+        partitions: 4,
+        replication: 1,
+        configs: Default::default(),
+    };
+    let admin = Admin::connect(&connection).expect("valid");
+    admin.create_topics(&[topic]).await.expect("created");
+    let fixed = connection
+        .clone()
+        .property("group.instance.id", "one")
+        .property("client.id", "one");
+    let mut member = Observed::join(&fixed, "g", "t").await;
+    while member.owned.len() < 4 {
+        member.step().await;
+    }
+    let _other = Observed::join(&connection, "g", "t").await;
+    let (gone, answer) = loop {
+        if let SourceEvent::Revoked {
+            partitions,
+            finished,
+            ..
+        } = next(&mut member.source).await
+        {
+            break (partitions, finished);
+        }
+    };
+    // As if its session had been over: it is told so when it joins again.
+    let dead = Effect::Fail(ResponseError::UnknownMemberId);
+    let fault = Fault::new(ApiKey::JoinGroup, dead).of_client("one");
+    broker.faults().inject(fault).expect("possible");
+    answer.send(Vec::new()).expect("asked");
+
+    let lost = loop {
+        match next(&mut member.source).await {
+            SourceEvent::Lost(partitions) => break partitions,
+            SourceEvent::Assigned(again) => assert_eq!(again, [], "kept as if nothing had been"),
+            _ => {}
+        }
+    };
+    assert!(lost.iter().all(|partition| !gone.contains(partition)));
+    assert_eq!(lost.len() + gone.len(), 4);
+    let mut back: Vec<TopicPartition> = Vec::new();
+    within("what was kept to be assigned anew", async {
+        while !lost.iter().all(|partition| back.contains(partition)) {
+            if let SourceEvent::Assigned(partitions) = next(&mut member.source).await {
+                back.extend(partitions);
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_second_member_of_one_instance_id_fences_the_first() {
     let topic = new_topic("fenced", 1).await;
     let group = unique("g");
@@ -192,7 +321,6 @@ async fn the_second_member_of_one_instance_id_fences_the_first() {
 }
 
 #[tokio::test]
-#[ignore = "the embedded broker has only the classic protocol: set KAFKA_BROKERS to an Apache Kafka 4"]
 async fn a_group_by_kip_848_shares_partitions() {
     let topic = new_topic("kip848", 4).await;
     let new = Connection::new(brokers()).property("group.protocol", "consumer");

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use longshore_event::NextOffset;
+use longshore_event::{NextOffset, Record, redrive_topic};
 use longshore_kafka::{Admin, KafkaSource};
-use longshore_worker::{Source, SourceError, SourceEvent};
+use longshore_worker::{REDRIVE_RESERVE, Source, SourceError, SourceEvent};
 
 use crate::support::{
-    connection, fill, finished, new_topic, next, records, stop, subscribe, subscribe_with, unique,
-    within,
+    connection, create, fill, finished, new_topic, next, records, stop, subscribe, subscribe_with,
+    unique, within,
 };
 
 #[tokio::test]
@@ -81,6 +81,55 @@ async fn the_budget_stops_delivery_and_releasing_resumes_it() {
         );
         *offset += 1;
     }
+}
+
+#[tokio::test]
+async fn redrives_come_when_the_budget_is_spent_as_far_as_their_reserve_goes() {
+    let (topic, group) = (new_topic("busy", 2).await, unique("g"));
+    let redrives = redrive_topic(&group);
+    create(&redrives, 1).await;
+    fill(&topic, 300).await;
+    let topics = [topic.clone(), redrives.to_string()];
+    let drain = Duration::from_secs(5);
+    let mut source = KafkaSource::subscribe(&connection(), &group, &topics, 50, drain)
+        .await
+        .expect("subscribed");
+    assert_eq!(held(&mut source, 50).await.len(), 50);
+    // Longer than the stall after which the partitions are paused.
+    let quiet = tokio::time::timeout(Duration::from_millis(700), source.next()).await;
+    assert!(quiet.is_err(), "beyond the budget: {quiet:?}");
+
+    fill(&redrives, REDRIVE_RESERVE).await;
+    let redriven = held(&mut source, REDRIVE_RESERVE).await;
+    assert!(
+        redriven
+            .iter()
+            .all(|record| record.partition.topic == redrives)
+    );
+    fill(&redrives, 10).await;
+    let quiet = tokio::time::timeout(Duration::from_millis(700), source.next()).await;
+    assert!(quiet.is_err(), "beyond the reserve: {quiet:?}");
+
+    source.release(REDRIVE_RESERVE);
+    let redriven = held(&mut source, 10).await;
+    assert!(
+        redriven
+            .iter()
+            .all(|record| record.partition.topic == redrives)
+    );
+    source.release(60);
+    assert_eq!(records(&mut source, 250).await.len(), 250);
+}
+
+/// Records until there are `count`, which are kept.
+async fn held(source: &mut KafkaSource, count: usize) -> Vec<Record> {
+    let mut held = Vec::new();
+    while held.len() < count {
+        if let SourceEvent::Records(batch) = next(source).await {
+            held.extend(batch);
+        }
+    }
+    held
 }
 
 #[tokio::test]

@@ -40,8 +40,14 @@ pub(crate) fn unique(name: &str) -> String {
 }
 
 pub(crate) async fn new_topic(name: &str, partitions: i32) -> String {
+    let name = unique(name);
+    create(&name, partitions).await;
+    name
+}
+
+pub(crate) async fn create(name: &str, partitions: i32) {
     let topic = NewTopic {
-        name: unique(name),
+        name: name.to_owned(),
         partitions,
         replication: 1,
         configs: BTreeMap::new(),
@@ -49,7 +55,6 @@ pub(crate) async fn new_topic(name: &str, partitions: i32) -> String {
     let admin = Admin::connect(&connection()).expect("valid properties");
     let created = admin.create_topics(std::slice::from_ref(&topic)).await;
     created.expect("created");
-    topic.name
 }
 
 pub(crate) fn outgoing(topic: &str, key: &str, value: &str) -> OutgoingRecord {

@@ -242,7 +242,7 @@ async fn messages_of_a_partition_that_was_let_go_are_left_to_its_new_owner() {
 async fn what_a_killed_instance_left_open_is_ended_when_it_comes_back() {
     let (input, output) = (new_topic("in", 1).await, new_topic("out", 1).await);
     let group = unique("g");
-    let killed = transactional_producer(&format!("{group}-one"));
+    let killed = transactional_producer(&format!("{group}/one"));
     killed.init_transactions(TIMEOUT).expect("initialised");
     killed.begin_transaction().expect("begun");
     let record = BaseRecord::<(), str>::to(&output).payload("lost");
@@ -251,6 +251,11 @@ async fn what_a_killed_instance_left_open_is_ended_when_it_comes_back() {
     // What comes behind an open transaction is not read before that has ended.
     fill(&output, 1).await;
     assert_eq!(committed_values(&output).await, [""; 0]);
+    let admin = Admin::connect(&connection()).expect("valid properties");
+    let bounds = admin.offsets(&output).await.expect("told");
+    assert_eq!(bounds[0].end, NextOffset(0));
+    let high_watermarks = admin.high_watermarks(&output).await.expect("told");
+    assert_eq!(high_watermarks[0].1, NextOffset(2));
 
     let connection = connection().property("group.instance.id", "one");
     let source = subscribe(&connection, &group, &input).await;
@@ -260,6 +265,47 @@ async fn what_a_killed_instance_left_open_is_ended_when_it_comes_back() {
         .expect("ready");
 
     assert_eq!(committed_values(&output).await, ["0"]);
+}
+
+#[tokio::test]
+async fn what_the_group_has_committed_already_is_not_published_again() {
+    let (input, output) = (new_topic("in", 1).await, new_topic("out", 1).await);
+    let group = unique("g");
+    fill(&input, 3).await;
+    let mut source = subscribe(&connection(), &group, &input).await;
+    let strategy = transactional(&connection(), &source);
+    let read = records(&mut source, 3).await;
+    // As if it had been read from the beginning in spite of the group's offset.
+    commit_as_nobody(&group, &input, 2);
+
+    for batch in [&read[..1], &read[1..2], &read[2..]] {
+        let outcome = within("an answer", strategy.commit(forwarded(batch, &output))).await;
+        assert!(outcome.is_ok(), "{outcome:?}");
+    }
+
+    assert_eq!(committed_values(&output).await, ["2"]);
+    assert_eq!(committed_offsets(&group).await, [Some(NextOffset(3))]);
+}
+
+/// Commits an offset of partition 0 in a transaction that names no member, which brokers take from anybody.
+fn commit_as_nobody(group: &str, topic: &str, next: i64) {
+    let outsider: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", brokers())
+        .set("group.id", group)
+        .create()
+        .expect("a consumer");
+    let producer = transactional_producer(&unique("outsider"));
+    producer.init_transactions(TIMEOUT).expect("initialised");
+    producer.begin_transaction().expect("begun");
+    let mut offsets = TopicPartitionList::new();
+    let next = rdkafka::Offset::Offset(next);
+    offsets
+        .add_partition_offset(topic, 0, next)
+        .expect("a valid offset");
+    let nobody = outsider.group_metadata().expect("metadata");
+    let sent = producer.send_offsets_to_transaction(&offsets, &nobody, TIMEOUT);
+    sent.expect("taken");
+    producer.commit_transaction(TIMEOUT).expect("committed");
 }
 
 /// One message on a mock cluster, whose transactions keep nothing; the answer to the next commit is lost.

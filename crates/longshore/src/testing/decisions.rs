@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use longshore_event::{
-    Envelope, Event, Headers, Limits, Offset, OutgoingRecord, Record, TopicPartition,
+    Envelope, Event, Headers, Limits, Offset, OutgoingRecord, Payload, Record, TopicPartition,
 };
 use longshore_worker::{Context, Failure, Handler, PendingTimer, Statement};
 
@@ -16,16 +16,17 @@ pub struct Decisions {
     timers: Vec<PendingTimer>,
 }
 
-/// Hands an event to a handler, for the first time, at [`now`].
+/// Hands an event to a handler, for the first time, at [`now`], as a record of the event's own topic.
 ///
 /// # Errors
 /// The handler's failure.
 ///
 /// # Panics
-/// If the event does not pass its own check, or is not the same after a journey through JSON.
-pub async fn handle<H>(handler: &H, event: &H::Payload) -> Result<Decisions, Failure>
+/// If the event does not pass its own check, or the handler's payload does not take it.
+pub async fn handle<H, E>(handler: &H, event: &E) -> Result<Decisions, Failure>
 where
-    H: Handler<Payload: Event>,
+    H: Handler,
+    E: Event,
 {
     let message = message(event);
     let group = Arc::from(H::NAME);
@@ -96,7 +97,7 @@ pub(super) fn event_in<E: Event>(topic: &str, value: Option<&[u8]>) -> E {
     }
 }
 
-fn message<E: Event>(event: &E) -> Envelope<E> {
+fn message<E: Event, P: Payload>(event: &E) -> Envelope<P> {
     let value = match serde_json::to_vec(event) {
         Ok(value) => value,
         Err(error) => panic!("the event is no JSON: {error}"),

@@ -88,7 +88,9 @@ impl Site {
         let source = self
             .group
             .join(self.args.max_in_flight)
+            .redrives(&redrive_topic(self.group_name()))
             .drain(self.args.drain);
+        let publisher = builder.bus.around(self.publisher.clone());
         let (handler, store) = match builder.strategy {
             Strategy::Store(make) => {
                 let store = self.open_store(builder.migrations).await;
@@ -103,16 +105,11 @@ impl Site {
             ),
         };
         let instance = match store {
-            None => self.run(
-                handler,
-                source,
-                PlainStrategy::new(self.publisher.clone()),
-                None,
-            ),
+            None => self.run(handler, source, PlainStrategy::new(publisher), None),
             Some((store, gated)) => {
                 let strategy = StoreStrategy::new(
                     Arc::new(gated),
-                    self.publisher.clone(),
+                    publisher,
                     self.world.clock.clock(),
                     self.args.retention(),
                 );

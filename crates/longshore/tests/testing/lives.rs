@@ -148,6 +148,25 @@ async fn workers_beside_each_other_share_log_and_time_and_read_each_other() {
     }
 }
 
+#[tokio::test]
+async fn listeners_are_told_of_what_the_worker_has_published() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let described = move || {
+        let tell = std::sync::Mutex::new(tell.clone());
+        let worker = crate::clerk::echo();
+        worker.on_published(move |published: &longshore::Published<'_, Answer>| {
+            let tell = tell.lock().expect("whole");
+            tell.send(published.event().text.clone()).expect("heard");
+        })
+    };
+    let mut worker = TestWorker::start(described).await;
+    worker.send(&letter("ada", "hello"));
+    worker.settle().await;
+
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), ["hello"]);
+    worker.stop().await;
+}
+
 /// Fails with the answer it was given.
 struct Answered;
 

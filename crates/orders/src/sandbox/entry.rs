@@ -39,17 +39,21 @@ pub(super) enum Outcome {
     Released,
     Charged,
     Declined,
+    Refunded,
     Booked,
+    Notified,
 }
 
 impl Outcome {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Reserved,
         Self::SoldOut,
         Self::Released,
         Self::Charged,
         Self::Declined,
+        Self::Refunded,
         Self::Booked,
+        Self::Notified,
     ];
 
     pub(super) fn as_str(self) -> &'static str {
@@ -59,7 +63,9 @@ impl Outcome {
             Self::Released => "released",
             Self::Charged => "charged",
             Self::Declined => "declined",
+            Self::Refunded => "refunded",
             Self::Booked => "booked",
+            Self::Notified => "notified",
         }
     }
 

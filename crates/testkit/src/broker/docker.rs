@@ -90,24 +90,28 @@ pub(super) fn image() -> String {
 fn request(port: u16) -> testcontainers::ContainerRequest<GenericImage> {
     let image = image();
     let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
-    let advertised = format!("PLAINTEXT://127.0.0.1:{port}");
+    // The mapped port is not there inside the container, where the broker asks itself about transactions (KIP-890): hence
+    // a listener of its own for that.
+    let advertised = format!("PLAINTEXT://127.0.0.1:{port},INTERNAL://localhost:19092");
     let settings = [
         ("KAFKA_NODE_ID", "1"),
         ("KAFKA_PROCESS_ROLES", "broker,controller"),
         (
             "KAFKA_LISTENERS",
-            "PLAINTEXT://:9092,CONTROLLER://localhost:9093",
+            "PLAINTEXT://:9092,INTERNAL://localhost:19092,CONTROLLER://localhost:9093",
         ),
         ("KAFKA_ADVERTISED_LISTENERS", advertised.as_str()),
         ("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
         ("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@localhost:9093"),
         (
             "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
         ),
-        ("KAFKA_INTER_BROKER_LISTENER_NAME", "PLAINTEXT"),
+        ("KAFKA_INTER_BROKER_LISTENER_NAME", "INTERNAL"),
         ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
         ("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
+        ("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4"),
+        ("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "4"),
         ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
         ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
         ("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),

@@ -1,6 +1,7 @@
 //! Topics in memory: partitions that grow, read by offset.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
@@ -8,9 +9,9 @@ use longshore_event::{
     Event, Identity, NextOffset, Offset, OutgoingRecord, Record, TopicPartition, encode_new,
 };
 use longshore_worker::Clock;
-use tokio::sync::watch;
+use tokio::sync::futures::OwnedNotified;
 
-use super::{lock, partition_of_key};
+use super::{Watched, lock, partition_of_key};
 
 /// Topics with partitions of records. Clones share them.
 ///
@@ -19,7 +20,7 @@ use super::{lock, partition_of_key};
 #[derive(Clone, Debug)]
 pub struct MemoryLog {
     topics: Arc<Mutex<Topics>>,
-    grown: watch::Sender<()>,
+    grown: Watched<()>,
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +28,7 @@ struct Topics {
     by_name: BTreeMap<Arc<str>, Topic>,
     records: i64,
     unkeyed: usize,
+    witness: Option<Witness>,
     clock: Option<Clock>,
 }
 
@@ -35,6 +37,16 @@ struct Topic {
     partitions: Vec<Vec<Record>>,
     /// Partition and index of every record, in the order in which they were appended.
     order: Vec<(usize, usize)>,
+}
+
+/// Somebody who is told of every record as it comes.
+#[derive(Clone)]
+struct Witness(Arc<dyn Fn(&Record) + Send + Sync>);
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
 }
 
 impl Default for MemoryLog {
@@ -48,7 +60,7 @@ impl MemoryLog {
     pub fn new() -> Self {
         Self {
             topics: Arc::default(),
-            grown: watch::Sender::new(()),
+            grown: Watched::new(()),
         }
     }
 
@@ -77,14 +89,14 @@ impl MemoryLog {
             .by_name
             .entry(topic.into())
             .or_insert(empty);
-        self.grown.send_replace(());
+        self.grown.set(());
     }
 
     /// Appends a record to the partition of its key (murmur2), or to the partitions in turn if it has none. `None` if
     /// the topic does not exist.
     pub fn append(&self, record: OutgoingRecord) -> Option<Record> {
         let appended = lock(&self.topics).append(record);
-        self.grown.send_replace(());
+        self.appended(appended.as_ref());
         appended
     }
 
@@ -92,7 +104,7 @@ impl MemoryLog {
     /// `None` if the topic or the partition does not exist.
     pub fn append_to(&self, partition: i32, record: OutgoingRecord) -> Option<Record> {
         let appended = lock(&self.topics).append_to(partition, record);
-        self.grown.send_replace(());
+        self.appended(appended.as_ref());
         appended
     }
 
@@ -156,17 +168,25 @@ impl MemoryLog {
     /// Waits until `condition` holds; it is asked again whenever the log grows. Bound it with
     /// [`tokio::time::timeout`].
     pub async fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) {
-        let mut grown = self.subscribe();
-        while !condition(self) {
-            // Cannot fail: `self` holds the sender.
-            if grown.changed().await.is_err() {
-                return;
-            }
-        }
+        self.grown.until(|()| condition(self)).await;
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<()> {
-        self.grown.subscribe()
+    /// Tells `witness` of every record that is appended from now on, when it is. There is one witness at most.
+    pub fn witness(&self, witness: impl Fn(&Record) + Send + Sync + 'static) {
+        lock(&self.topics).witness = Some(Witness(Arc::new(witness)));
+    }
+
+    /// Completes when the log grows, counted from now.
+    pub(super) fn grows(&self) -> OwnedNotified {
+        self.grown.changes()
+    }
+
+    fn appended(&self, record: Option<&Record>) {
+        let witness = lock(&self.topics).witness.clone();
+        if let (Some(Witness(witness)), Some(record)) = (witness, record) {
+            witness(record);
+        }
+        self.grown.set(());
     }
 }
 

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use longshore_event::OutgoingRecord;
 use longshore_worker::{PublishError, PublishErrorKind, Publisher};
-use tokio::sync::watch;
 
-use super::{MemoryLog, lock};
+use super::{MemoryLog, Watched, lock};
 
 /// A [`Publisher`] into a [`MemoryLog`]. Clones share the faults. A record for a topic that the log does not have
 /// fails with [`PublishErrorKind::UnknownTopic`].
@@ -16,7 +15,7 @@ use super::{MemoryLog, lock};
 pub struct MemoryPublisher {
     log: MemoryLog,
     faults: Arc<Mutex<Faults>>,
-    gate: watch::Sender<Gate>,
+    gate: Watched<Gate>,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +42,7 @@ impl MemoryPublisher {
         Self {
             log: log.clone(),
             faults: Arc::default(),
-            gate: watch::Sender::new(Gate::Open),
+            gate: Watched::new(Gate::Open),
         }
     }
 
@@ -66,18 +65,18 @@ impl MemoryPublisher {
 
     /// From now on nothing is sent: calls wait until [`MemoryPublisher::available`].
     pub fn unavailable(&self) {
-        self.gate.send_replace(Gate::Down);
+        self.gate.set(Gate::Down);
     }
 
     /// From now on records are sent, but calls do not return until [`MemoryPublisher::available`]. A worker that is
     /// dropped meanwhile has published without knowing.
     pub fn lose_acknowledgements(&self) {
-        self.gate.send_replace(Gate::Silent);
+        self.gate.set(Gate::Silent);
     }
 
     /// Ends both kinds of outage.
     pub fn available(&self) {
-        self.gate.send_replace(Gate::Open);
+        self.gate.set(Gate::Open);
     }
 
     /// Each call takes this long, in tokio's time.
@@ -91,11 +90,7 @@ impl MemoryPublisher {
     }
 
     async fn pass(&self, blocked: impl Fn(Gate) -> bool) {
-        let mut gate = self.gate.subscribe();
-        // Never an error: `self` holds the sender.
-        if gate.wait_for(|gate| !blocked(*gate)).await.is_err() {
-            std::future::pending().await
-        }
+        self.gate.until(|gate| !blocked(gate)).await;
     }
 
     fn send(&self, record: &OutgoingRecord) -> Result<(), PublishError> {

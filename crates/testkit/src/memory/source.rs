@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use longshore_event::{NextOffset, Record, TopicPartition};
-use longshore_worker::{Source, SourceError, SourceEvent};
-use tokio::sync::{Notify, oneshot, watch};
+use longshore_worker::{REDRIVE_RESERVE, Source, SourceError, SourceEvent};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::{MemoryGroup, lock};
@@ -24,7 +24,6 @@ type Offsets = Vec<(TopicPartition, NextOffset)>;
 #[derive(Debug)]
 pub struct MemorySource {
     shared: Arc<Shared>,
-    grown: watch::Receiver<()>,
     batch: usize,
     drain: Duration,
     phase: Phase,
@@ -55,6 +54,8 @@ struct Member {
     last_served: Option<TopicPartition>,
     budget: usize,
     max_in_flight: usize,
+    /// Has [`REDRIVE_RESERVE`] of the budget for itself.
+    redrive_topic: Option<Arc<str>>,
     reachable: bool,
     /// While a revocation waits for its answer, a real client is inside its rebalance callback and delivers nothing.
     rebalancing: bool,
@@ -77,7 +78,6 @@ enum Phase {
 
 impl MemorySource {
     pub(super) fn new(group: MemoryGroup, max_in_flight: usize) -> Self {
-        let grown = group.log().subscribe();
         let member = Member {
             pending: VecDeque::new(),
             owned: Vec::new(),
@@ -85,6 +85,7 @@ impl MemorySource {
             last_served: None,
             budget: max_in_flight,
             max_in_flight,
+            redrive_topic: None,
             reachable: true,
             rebalancing: false,
             unsent: BTreeMap::new(),
@@ -96,7 +97,6 @@ impl MemorySource {
                 member: Mutex::new(member),
                 changed: Notify::new(),
             }),
-            grown,
             batch: DEFAULT_BATCH,
             drain: DEFAULT_DRAIN,
             phase: Phase::Running,
@@ -114,6 +114,18 @@ impl MemorySource {
     #[must_use]
     pub fn drain(mut self, drain: Duration) -> Self {
         self.drain = drain;
+        self
+    }
+
+    /// The same source, as of a group whose redrive topic this is: its records come beyond the budget.
+    #[must_use]
+    pub fn redrives(self, topic: &str) -> Self {
+        let mut member = lock(&self.shared.member);
+        if member.redrive_topic.replace(topic.into()).is_none() {
+            member.budget += REDRIVE_RESERVE;
+            member.max_in_flight += REDRIVE_RESERVE;
+        }
+        drop(member);
         self
     }
 
@@ -159,6 +171,8 @@ impl MemorySource {
 impl Source for MemorySource {
     async fn next(&mut self) -> SourceEvent {
         loop {
+            // Before the look, so that nothing is missed that comes in between.
+            let grown = self.shared.group.log().grows();
             if let Some(event) = self.ready() {
                 if matches!(event, SourceEvent::Closed(_)) {
                     self.phase = Phase::Closed;
@@ -171,8 +185,7 @@ impl Source for MemorySource {
                         // Without it the order would be tokio's to choose, and a seeded test would not replay.
                         biased;
                         () = self.shared.changed.notified() => {}
-                        // Never an error: the group holds the log.
-                        _ = self.grown.changed() => {}
+                        () = grown => {}
                     }
                 }
                 Phase::Leaving {
@@ -345,10 +358,10 @@ impl Member {
 
     /// The next records of the next partition in turn, within the budget.
     fn fetch(&mut self, group: &MemoryGroup, batch: usize) -> Vec<Record> {
-        let limit = self.budget.min(batch);
-        if !self.reachable || limit == 0 {
+        if !self.reachable {
             return Vec::new();
         }
+        let reserve = self.redrive_topic.as_ref().map_or(0, |_| REDRIVE_RESERVE);
         let last = self.last_served.clone();
         let behind = self
             .positions
@@ -359,6 +372,9 @@ impl Member {
             let Some(position) = self.positions.get_mut(&partition) else {
                 continue;
             };
+            let is_redrive = self.redrive_topic.as_ref() == Some(&partition.topic);
+            let kept = if is_redrive { 0 } else { reserve };
+            let limit = self.budget.saturating_sub(kept).min(batch);
             let records = group.log().read(&partition, *position, limit);
             if let Some(last) = records.last() {
                 *position = last.offset.next();

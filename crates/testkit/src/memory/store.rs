@@ -12,10 +12,9 @@ use longshore_worker::{
     Commit, Due, Fence, Finished, OutboxRow, ParkedHead, ParkedRow, Statement, Store, StoreCounts,
     StoreError, Timer,
 };
-use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::lock;
+use super::{Watched, lock};
 use tables::Tables;
 
 /// A [`Store`] in memory. Clones share the tables and the faults; dropping a worker leaves both.
@@ -25,7 +24,7 @@ use tables::Tables;
 pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
     faults: Arc<Mutex<Faults>>,
-    changed: watch::Sender<()>,
+    changed: Watched<()>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +50,7 @@ impl MemoryStore {
         Self {
             tables: Arc::default(),
             faults: Arc::default(),
-            changed: watch::Sender::new(()),
+            changed: Watched::new(()),
         }
     }
 
@@ -76,7 +75,7 @@ impl MemoryStore {
         faults.down = false;
         faults.stalled = false;
         drop(faults);
-        self.changed.send_replace(());
+        self.changed.set(());
     }
 
     /// Rejects every batch that holds a statement with this text.
@@ -140,13 +139,7 @@ impl MemoryStore {
 
     /// Waits until `condition` holds; it is asked again after each change. Bound it with [`tokio::time::timeout`].
     pub async fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) {
-        let mut changed = self.changed.subscribe();
-        while !condition(self) {
-            // Never an error: `self` holds the sender.
-            if changed.changed().await.is_err() {
-                return;
-            }
-        }
+        self.changed.until(|()| condition(self)).await;
     }
 
     /// What stands before every call: the time it takes, and the faults that are set.
@@ -192,7 +185,7 @@ impl Store for MemoryStore {
             return Err(StoreError::Rejected("a fault of the test".into()));
         }
         lock(&self.tables).commit(commit)?;
-        self.changed.send_replace(());
+        self.changed.set(());
         if lock(&self.faults).loses_answer() {
             return Err(unavailable());
         }
@@ -229,7 +222,7 @@ impl Store for MemoryStore {
     async fn published(&self, rows: &[Uuid]) -> Result<(), StoreError> {
         self.call().await?;
         lock(&self.tables).published(rows);
-        self.changed.send_replace(());
+        self.changed.set(());
         Ok(())
     }
 

@@ -357,15 +357,22 @@ impl<S: Store, P: Publisher> Task<S, P> {
             }
             let waiter = self.waiters.swap_remove(index);
             if waiter.hand_over {
-                self.forget(&waiter.partitions);
+                // Some may have come back while nobody waited any more.
+                let owned = &self.owned;
+                let gone = waiter
+                    .partitions
+                    .iter()
+                    .filter(|partition| !owned.contains(partition));
+                self.forget(&gone.cloned().collect::<Vec<_>>());
             }
             // Whoever waited may have given up.
             waiter.done.send(()).unwrap_or_default();
         }
     }
 
-    /// A hand-over waits for the timers being sent too, so that the next owner does not send them again. A partition that
-    /// is taken over does not: timers come at any time.
+    /// A hand-over waits for the timers being sent too, so that the next owner does not send them again; the last one for
+    /// every timer that was claimed, whosever it is: this process may end then. A partition that is taken over does not:
+    /// timers come at any time.
     fn is_busy_for(&self, waiter: &Waiter) -> bool {
         let partitions = &waiter.partitions;
         let mut acknowledged = self.acknowledged.iter().chain(&self.being_cleared);
@@ -373,6 +380,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
             .values()
             .any(|queue| queue.is_busy_with(partitions))
             || waiter.hand_over && self.timers.is_sending(partitions)
+            || waiter.is_letting_go() && self.owned.is_empty() && self.timers.are_claimed()
             || acknowledged.any(|(id, source)| {
                 partitions.contains(source) && (waiter.hand_over || !self.timers.holds(id))
             })

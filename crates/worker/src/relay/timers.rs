@@ -1,6 +1,6 @@
 //! The timers of the store: when the next one is due, and those that were claimed and are on their way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(super) struct Timers {
     backoff: Backoff,
     /// Claimed, and not taken out of the store yet, with their topics.
     held: HashMap<Uuid, Arc<str>>,
-    queues: HashMap<Arc<str>, TimerQueue>,
+    queues: BTreeMap<Arc<str>, TimerQueue>,
     is_claiming: bool,
     /// Taken out of the store during a claim, which may still hold them.
     cleared_meanwhile: HashSet<Uuid>,
@@ -63,7 +63,7 @@ impl Timers {
             rest_until: Instant::now(),
             backoff: Backoff::new(),
             held: HashMap::new(),
-            queues: HashMap::new(),
+            queues: BTreeMap::new(),
             is_claiming: false,
             cleared_meanwhile: HashSet::new(),
         }
@@ -207,6 +207,11 @@ impl Timers {
     pub(super) fn is_sending(&self, partitions: &[TopicPartition]) -> bool {
         let mut queues = self.queues.values();
         queues.any(|queue| queue.is_sending(partitions))
+    }
+
+    /// Whether any are claimed, or are being claimed.
+    pub(super) fn are_claimed(&self) -> bool {
+        self.is_claiming || !self.held.is_empty()
     }
 
     /// Whether it is a timer in memory.

@@ -1,8 +1,10 @@
 //! Messages that fail: tried again, given up as dead letters, and never in the way of others.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use longshore_event::{DeadLetter, ErrorKind, Headers, OutgoingRecord, attribute};
-use longshore_testkit::memory::Note;
+use longshore_testkit::memory::{Note, partition_of_key};
 
 use crate::bench::Bench;
 
@@ -47,6 +49,29 @@ async fn a_transient_failure_is_a_dead_letter_after_the_last_attempt() {
         ("echoers", "script")
     );
     assert!(letter.first_failed_at < letter.last_failed_at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_healthy_partition_resets_no_attempts_of_a_failing_one() {
+    let bench = Bench::new(2);
+    let failing = bench.produce("a", &["down"])[0].partition.clone();
+    let healthy = (0..).map(|n| format!("k-{n}"));
+    let mut healthy = healthy.filter(|key| {
+        let partitions = bench.partitions().len() as i32;
+        partition_of_key(key.as_bytes(), partitions) != failing.partition
+    });
+    let worker = bench.start();
+    let mut flowing = 0;
+    while bench.log.records("notes.dlq").is_empty() {
+        bench.produce(&healthy.next().expect("there are more"), &["x"]);
+        flowing += 1;
+        bench.until("echoes", flowing).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(bench.calls.started("down") <= 6, "it goes on for ever");
+    }
+
+    assert_eq!(bench.calls.started("down"), 6);
+    worker.stop().await.expect("left in good order");
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,6 +59,25 @@ async fn concurrency_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_transaction_is_bounded() {
+    let bench = Bench::new(1);
+    for n in 0..50 {
+        bench.produce(&format!("k-{n}"), &["x"]);
+    }
+    let settings = Settings {
+        max_batch: 7,
+        ..bench.settings()
+    };
+    let worker = bench.start_with(settings, bench.group.join(2_000));
+    worker.control.assign(&bench.partitions());
+    bench.until("echoes", 50).await;
+    worker.stop().await.expect("left in good order");
+
+    let sizes: Vec<usize> = bench.store.commits().iter().map(Vec::len).collect();
+    assert!(sizes.iter().all(|size| *size <= 7), "{sizes:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_offset_waits_for_the_slowest_message_below_it() {
     let bench = Bench::new(1);
     bench.produce("a", &["hang"]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_worker::PublishErrorKind;
+use longshore_worker::{PublishErrorKind, Settings};
 
 use crate::bench::Bench;
 
@@ -32,6 +32,32 @@ async fn work_waits_for_the_store_and_goes_on() {
         .expect("running");
     worker.stop().await.expect("left in good order");
     assert_eq!(bench.texts("echoes"), ["1", "2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_an_outage_holds_up_frees_no_offset_and_buries_nothing() {
+    let bench = Bench::new(1);
+    let settings = Settings {
+        // That of the first message is committed when the second one is handled.
+        offset_interval: Duration::from_secs(10),
+        ..bench.settings()
+    };
+    let worker = bench.start_with(settings, bench.group.join(2_000));
+    worker.control.assign(&bench.partitions());
+    bench.produce("a", &["1", "slow 2"]);
+    bench
+        .until_true("it is handled", |bench| bench.calls.started("slow 2") == 1)
+        .await;
+    bench.store.unavailable();
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(bench.calls.started("slow 2."), 1, "it waits for its commit");
+    assert_eq!(bench.committed(), 1);
+
+    bench.store.available();
+    bench.until("echoes", 2).await;
+    worker.stop().await.expect("left in good order");
+    assert_eq!(bench.texts("echoes"), ["1", "slow 2"]);
+    assert!(bench.log.records("notes.dlq").is_empty());
 }
 
 #[tokio::test(start_paused = true)]

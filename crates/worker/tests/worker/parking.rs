@@ -7,8 +7,9 @@ use longshore_event::{
 };
 use longshore_testkit::memory::Note;
 use longshore_worker::{Brake, OnDead, Park, ParkedState, Settings};
+use tokio::time::timeout;
 
-use crate::bench::{Bench, GROUP, Running};
+use crate::bench::{Bench, GROUP, Running, SOON};
 
 /// A worker with these settings that owns every partition.
 fn start(bench: &Bench, change: impl FnOnce(&mut Settings)) -> Running {
@@ -44,6 +45,23 @@ async fn a_failed_key_parks_its_later_records_and_drains_in_order() {
     bench.produce("a", &["a 5"]);
     bench.until("echoes", 6).await;
     worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_keys_flow_while_one_is_parked() {
+    let bench = Bench::new(1);
+    bench.produce("a", &["down 1"]);
+    let worker = bench.start();
+    bench
+        .until_true("it is parked", |bench| bench.store.parked_rows().len() == 1)
+        .await;
+
+    bench.produce("b", &["b 1"]);
+    bench
+        .until_within("echoes", 1, Duration::from_millis(100))
+        .await;
+    assert_eq!(bench.store.parked_rows().len(), 1, "it is still parked");
+    worker.crash().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,6 +160,21 @@ async fn a_refused_write_holds_its_key_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_redrive_goes_to_its_group_alone() {
+    let bench = Bench::new(1).with_redrive();
+    let dead = bench.produce("a", &["fixable 1"])[0].position();
+    let worker = bench.start();
+    bench.until("notes.dlq", 1).await;
+
+    redrive(&bench, &dead, RedriveAction::Handle, Some("mended 1"));
+
+    assert_eq!(bench.log.records("notes").len(), 1, "every group reads it");
+    assert_eq!(bench.log.records(&redrive_topic(GROUP)).len(), 1);
+    bench.until("echoes", 1).await;
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_redrive_takes_effect_once_however_often_it_is_sent() {
     let bench = Bench::new(1).with_redrive();
     let dead = bench.produce("a", &["fixable 1"])[0].position();
@@ -161,6 +194,7 @@ async fn a_redrive_takes_effect_once_however_often_it_is_sent() {
         })
         .await;
     assert_eq!(bench.texts("echoes"), ["mended 1"]);
+    assert_eq!(bench.store.statements().len(), 1);
     worker.stop().await.expect("left in good order");
 }
 
@@ -239,9 +273,72 @@ async fn parked_keys_in_memory_are_bounded() {
         settings.max_in_flight = 20;
         settings.brake.share = 1.0;
     });
-    bench.until("echoes", 120).await;
+    let mut most = 0;
+    let watch = async {
+        while bench.log.records("echoes").len() < 120 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let report = worker.inspector.report().await.expect("it runs");
+            most = most.max(report.parked_keys);
+        }
+    };
+    timeout(SOON, watch).await.expect("all drain");
+
+    // Those that were in flight already when the bound was reached may come on top.
+    assert!(most <= 10 + 20, "{most} keys in memory");
     worker.crash().await;
     assert_eq!(bench.store.parked_rows(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redrive_is_read_though_held_keys_and_waiting_messages_fill_every_bound() {
+    let bench = Bench::new(2).with_redrive();
+    let dead = bench.produce("a", &["fixable 1"])[0].position();
+    let worker = start_strict_with_one_of_everything(&bench);
+    bench.until("notes.dlq", 1).await;
+    for n in 0..20 {
+        bench.produce(&format!("k-{n}"), &["behind"]);
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.texts("echoes"), [] as [&str; 0], "the bound is kept");
+
+    redrive(&bench, &dead, RedriveAction::Handle, Some("mended 1"));
+    bench.until("echoes", 21).await;
+    assert_eq!(bench.store.parked_rows(), []);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redriven_message_that_is_parked_is_tried_again_though_held_keys_fill_the_bound() {
+    let bench = Bench::new(1).with_redrive();
+    let first = bench.produce("a", &["fixable 1"])[0].position();
+    let worker = start_strict_with_one_of_everything(&bench);
+    bench.until("notes.dlq", 1).await;
+    bench.calls.service_down(true);
+    redrive(&bench, &first, RedriveAction::Handle, Some("service"));
+    bench
+        .until_true("the redriven one is parked", |bench| {
+            bench.store.parked_rows().len() == 2
+        })
+        .await;
+    worker.crash().await;
+
+    bench.calls.service_down(false);
+    let worker = start_strict_with_one_of_everything(&bench);
+    bench.until("echoes", 1).await;
+    assert_eq!(bench.texts("echoes"), ["service"]);
+    worker.stop().await.expect("left in good order");
+}
+
+/// A strict worker that keeps one parked key of each kind and one message in flight.
+fn start_strict_with_one_of_everything(bench: &Bench) -> Running {
+    let mut settings = bench.settings();
+    settings.on_dead = OnDead::HoldKey;
+    settings.park.max_keys = 1;
+    settings.brake.share = 1.0;
+    let source = bench.group.join(1).redrives(&settings.redrive_topic);
+    let running = bench.start_with(settings, source);
+    running.control.assign(&bench.partitions());
+    running
 }
 
 /// Sends a dead letter back as the command line does, with another text if there is one.

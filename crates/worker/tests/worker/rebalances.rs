@@ -112,6 +112,48 @@ async fn nothing_is_committed_of_a_lost_partition() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_of_a_lost_partition_is_not_run_again() {
+    let bench = Bench::new(1);
+    bench.produce("a", &["down 1"]);
+    let worker = bench.start();
+    bench
+        .until_true("it has failed once", |bench| {
+            bench.calls.started("down 1") == 1
+        })
+        .await;
+
+    worker.control.lose(&bench.partitions());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+
+    assert_eq!(bench.calls.started("down 1"), 1);
+    assert_eq!(worker.control.in_flight(), 0);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_a_revocation_did_not_wait_for_holds_up_nobody() {
+    let bench = Bench::new(1);
+    bench.produce("a", &["hang 1"]);
+    let worker = bench.start();
+    bench
+        .until_true("it hangs", |bench| bench.calls.started("hang 1") == 1)
+        .await;
+
+    let partitions = bench.partitions();
+    let answered = worker.control.revoke(&partitions, Duration::from_secs(1));
+    answered.await.unwrap_or_default();
+    worker.control.assign(&bench.partitions());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    assert_eq!(
+        bench.calls.started("hang 1"),
+        2,
+        "its lane is free for the new stay, long before its time is over"
+    );
+    worker.crash().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_owner_publishes_what_the_previous_one_left_before_anything_new() {
     let bench = Bench::new(1);
     bench.publisher.unavailable();

@@ -167,6 +167,25 @@ async fn many_timers_due_at_once_all_fire_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_that_stops_repeats_no_timer_of_a_partition_that_left_before() {
+    let bench = Bench::new(2);
+    let left = bench.produce("a", &["later 10"])[0].partition.clone();
+    let first = bench.start();
+    set(&bench, 1).await;
+    let moved = first
+        .control
+        .revoke(std::slice::from_ref(&left), Duration::from_secs(5));
+    moved.await.expect("a timer holds nothing up");
+    bench.until("echoes", 1).await;
+    first.stop().await.expect("left in good order");
+
+    let second = bench.start();
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(bench.texts("echoes"), ["later 10"]);
+    second.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_of_the_store_delays_timers_and_nothing_else() {
     let bench = Bench::new(1);
     bench.produce("a", &["later 10"]);

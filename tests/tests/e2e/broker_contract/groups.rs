@@ -169,6 +169,66 @@ async fn a_static_member_that_comes_back_keeps_its_partitions() {
     assert_eq!(second.partitions(), kept);
 }
 
+/// A member of the consumer protocol (KIP-848), whose partitions the broker chooses.
+fn consumer_protocol(broker: &TestBroker, topic: &str, properties: &[(&str, &str)]) -> Polling {
+    let mut config = rdkafka::ClientConfig::new();
+    config
+        .set("bootstrap.servers", broker.bootstrap())
+        .set("group.id", topic)
+        .set("group.protocol", "consumer")
+        .set("enable.auto.commit", "false");
+    for (name, value) in properties {
+        config.set(*name, *value);
+    }
+    let member: BaseConsumer = config.create().expect("a client");
+    member.subscribe(&[topic]).expect("subscribes");
+    Polling::start(member)
+}
+
+#[tokio::test]
+async fn members_of_the_consumer_protocol_share_the_partitions_and_commit_as_what_they_are() {
+    let (broker, topic) = topic(6).await;
+    let join = || consumer_protocol(broker, &topic, &[]);
+
+    let first = join();
+    settled(&[&first], vec![6]).await;
+    let (second, third) = (join(), join());
+    settled(&[&first, &second, &third], vec![2, 2, 2]).await;
+    let mut offsets = TopicPartitionList::new();
+    let own = *third.partitions().first().expect("two");
+    let added = offsets.add_partition_offset(&topic, own, Offset::Offset(7));
+    added.expect("a valid offset");
+    let committed = third.consumer.commit(&offsets, CommitMode::Sync);
+    committed.expect("committed");
+    second.leave();
+
+    settled(&[&first, &third], vec![3, 3]).await;
+    let read = third.consumer.committed_offsets(offsets, WITHIN);
+    assert_eq!(
+        read.expect("read").elements()[0].offset(),
+        Offset::Offset(7)
+    );
+    let groups = broker.admin().groups().await.expect("listed");
+    let group = groups.iter().find(|group| group.name == topic);
+    assert_eq!(group.map(|group| &*group.protocol), Some("Consumer"));
+}
+
+#[tokio::test]
+async fn a_static_member_of_the_consumer_protocol_that_comes_back_keeps_its_partitions() {
+    let (broker, topic) = topic(4).await;
+    let join = |instance| consumer_protocol(broker, &topic, &[("group.instance.id", instance)]);
+    let (first, second) = (join("one"), join("two"));
+    settled(&[&first, &second], vec![2, 2]).await;
+    let (before, kept) = (first.partitions(), second.partitions());
+
+    drop(first);
+    let again = join("one");
+
+    settled(&[&again, &second], vec![2, 2]).await;
+    assert_eq!(again.partitions(), before);
+    assert_eq!(second.partitions(), kept);
+}
+
 #[tokio::test]
 async fn a_second_member_with_the_same_instance_id_fences_the_first() {
     let (broker, topic) = topic(2).await;

@@ -23,9 +23,15 @@ pub(crate) enum Kind {
     Created,
     Paid,
     Shipped,
+    Expiry,
+    Analytics,
+    Notifications,
 }
 
+/// Those that take an order to its end.
 pub(crate) const KINDS: [Kind; 3] = [Kind::Created, Kind::Paid, Kind::Shipped];
+/// Those that follow it from the side.
+const FOLLOWERS: [Kind; 3] = [Kind::Expiry, Kind::Analytics, Kind::Notifications];
 
 impl Kind {
     pub(crate) fn name(self) -> &'static str {
@@ -33,6 +39,9 @@ impl Kind {
             Self::Created => "order-created",
             Self::Paid => "order-paid",
             Self::Shipped => "order-shipped",
+            Self::Expiry => "order-expiry",
+            Self::Analytics => "analytics",
+            Self::Notifications => "notifications",
         }
     }
 }
@@ -194,7 +203,7 @@ fn binaries() -> &'static Path {
         }
         let built = cargo
             .args(["build", "--quiet", "--profile", profile])
-            .args(KINDS.iter().flat_map(|kind| ["--package", kind.name()]))
+            .args((KINDS.iter().chain(&FOLLOWERS)).flat_map(|kind| ["--package", kind.name()]))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("CARGO_TARGET_DIR", target)
             .status();

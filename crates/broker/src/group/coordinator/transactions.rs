@@ -26,7 +26,7 @@ impl Coordinator {
     ) -> Result<(), ResponseError> {
         let mut inner = self.inner();
         match inner.groups.get_mut(group_id) {
-            Some(slot) => slot.group.may_commit_in_transaction(caller)?,
+            Some(slot) => slot.may_commit_in_transaction(caller)?,
             None if caller.generation < 0 => {}
             None => return Err(ResponseError::IllegalGeneration),
         }

@@ -146,13 +146,15 @@ impl Group {
     }
 
     /// A static member is back under a new member id: it takes the place of its former self, without
-    /// a rebalance when the group is stable.
+    /// a rebalance when the group is stable and its former self had nothing to let go of. What that was
+    /// to let go has no owner until the members join again, and only it would have made them.
     fn replace_static(&mut self, former: &str, join: &Join, now: Instant, out: &mut Vec<Action>) {
         let Some((index, _, mut member)) = self.members.shift_remove_full(former) else {
             return fail(Some(join.call), ResponseError::UnknownMemberId, out);
         };
         fail(member.joining.take(), ResponseError::FencedInstanceId, out);
         fail(member.syncing.take(), ResponseError::FencedInstanceId, out);
+        let had_to_let_go = member.has_to_let_go(self.protocol());
         member.update(join, now);
         let id = join.fresh_id.clone();
         self.members.shift_insert(index, id.clone(), member);
@@ -160,7 +162,8 @@ impl Group {
         if was_leader {
             self.leader = Some(id.clone());
         }
-        if self.state == State::Stable && self.chosen_protocol() == self.protocol {
+        let goes_on = self.chosen_protocol() == self.protocol && !had_to_let_go;
+        if self.state == State::Stable && goes_on {
             out.push(Action::Persist);
             let mut joined = self.joined(&id);
             if was_leader && join.can_skip_assignment {

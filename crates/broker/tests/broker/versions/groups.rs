@@ -14,9 +14,10 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 use kafka_protocol::messages::sync_group_request::{SyncGroupRequest, SyncGroupRequestAssignment};
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest,
-    ListGroupsRequest,
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, DeleteGroupsRequest,
+    DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest, ListGroupsRequest,
 };
+use kafka_protocol::protocol::StrBytes;
 
 use super::{group, name, text};
 use crate::raw::RawClient;
@@ -158,6 +159,70 @@ pub(super) async fn offsets(client: &mut RawClient, commit: i16, fetch: i16) {
             7
         );
         assert!(fetched.groups[2].topics.is_empty());
+    }
+}
+
+/// One member of the consumer protocol joins, is described, commits and leaves.
+pub(super) async fn consumer_protocol(client: &mut RawClient, beat: i16, describe: i16) {
+    let request = ConsumerGroupHeartbeatRequest::default().with_group_id(group("consumers"));
+    let join = request
+        .clone()
+        // Before version 1 the broker makes the id.
+        .with_member_id(text(if beat == 0 { "" } else { "member" }))
+        .with_rebalance_timeout_ms(5_000)
+        .with_subscribed_topic_names(Some(vec![name("t")]))
+        .with_topic_partitions(Some(Vec::new()));
+    let joined = client.call(beat, &join).await;
+    let id = joined.member_id.expect("an id");
+    let assignment = joined.assignment.expect("an assignment");
+    assert_eq!((joined.error_code, id.is_empty()), (0, false));
+    assert_eq!(assignment.topic_partitions[0].partitions, [0]);
+    let request = request.with_member_id(id.clone());
+
+    let question = ConsumerGroupDescribeRequest::default()
+        .with_group_ids(vec![group("consumers"), group("nobody")]);
+    let described = client.call(describe, &question).await;
+    let [consumers, nobody] = &described.groups[..] else {
+        panic!("{described:?}");
+    };
+    assert_eq!((consumers.error_code, nobody.error_code), (0, 69));
+    assert_eq!(&*consumers.group_state, "Stable");
+    let member = &consumers.members[0];
+    assert_eq!(member.assignment.topic_partitions[0].topic_name, name("t"));
+    assert_eq!(member.member_type, if describe == 0 { -1 } else { 1 });
+
+    member_commits(client, &id, joined.member_epoch).await;
+
+    let leave = request.with_member_epoch(-1);
+    let left = client.call(beat, &leave).await;
+    assert_eq!((left.error_code, left.member_epoch), (0, -1));
+    assert_eq!(client.call(beat, &leave).await.error_code, 25);
+}
+
+/// Offsets of a member count in its epoch alone.
+async fn member_commits(client: &mut RawClient, id: &StrBytes, epoch: i32) {
+    for (version, epoch, expected) in [(9, epoch, 0), (9, epoch - 1, 113), (8, epoch - 1, 22)] {
+        let partition = OffsetCommitRequestPartition::default().with_committed_offset(7);
+        let topic = OffsetCommitRequestTopic::default()
+            .with_name(name("t"))
+            .with_partitions(vec![partition]);
+        let request = OffsetCommitRequest::default()
+            .with_group_id(group("consumers"))
+            .with_member_id(id.clone())
+            .with_generation_id_or_member_epoch(epoch)
+            .with_topics(vec![topic]);
+        let committed = client.call(version, &request).await;
+        assert_eq!(committed.topics[0].partitions[0].error_code, expected);
+    }
+    for (epoch, expected) in [(epoch, 0), (epoch - 1, 113)] {
+        let asked = OffsetFetchRequestGroup::default()
+            .with_group_id(group("consumers"))
+            .with_member_id(Some(id.clone()))
+            .with_member_epoch(epoch)
+            .with_topics(None);
+        let request = OffsetFetchRequest::default().with_groups(vec![asked]);
+        let fetched = client.call(9, &request).await;
+        assert_eq!(fetched.groups[0].error_code, expected);
     }
 }
 

@@ -1,12 +1,14 @@
-//! The three order workers as tasks of this process, each with its own group and its own store.
+//! The order workers as tasks of this process, each with its own group and its own store.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use longshore::{KafkaProperty, WorkerArgs, WorkerBuilder};
 use longshore_kafka::Connection;
+use longshore_orders::{ExpiryArguments, NotificationArguments};
 use longshore_store::StoreUrl;
 use longshore_worker::{Handler, Status};
 use prometheus_client::registry::Registry;
@@ -28,6 +30,15 @@ pub(super) struct Workers {
 /// The file that says where the workers of the `longshore up` that uses `data` answer.
 pub(crate) fn workers_file(data: &Path) -> PathBuf {
     data.join("workers.json")
+}
+
+/// Nobody tells of the users of sample orders, and nobody need wait for it.
+fn for_samples() -> anyhow::Result<NotificationArguments> {
+    let address = "{userId}@example.com".parse().map_err(anyhow::Error::msg)?;
+    Ok(NotificationArguments {
+        patience: Duration::from_secs(1),
+        unknown_address: Some(address),
+    })
 }
 
 impl Workers {
@@ -59,6 +70,25 @@ impl Workers {
             .add(
                 "order-shipped",
                 longshore_orders::order_shipped(),
+                connection,
+                data,
+            )
+            .await?;
+        workers
+            .add(
+                "order-expiry",
+                longshore_orders::order_expiry(ExpiryArguments::default()),
+                connection,
+                data,
+            )
+            .await?;
+        workers
+            .add("analytics", longshore_orders::analytics(), connection, data)
+            .await?;
+        workers
+            .add(
+                "notifications",
+                longshore_orders::notifications(for_samples()?),
                 connection,
                 data,
             )

@@ -17,8 +17,10 @@ use crate::native::partitions::{PartitionList, PartitionOffset, read};
 pub(crate) enum OffsetAt {
     /// The first that can be read.
     Begin,
-    /// The one behind the last.
+    /// The one behind the last that readers of committed records get to.
     End,
+    /// The one behind the last, whatever becomes of the transactions that are open.
+    HighWatermark,
     /// The first whose timestamp is at or after this many milliseconds since 1970; -1 if there is none.
     Millis(i64),
 }
@@ -33,6 +35,19 @@ pub(crate) enum Committed<'a> {
     Stable(&'a PartitionList),
 }
 
+impl OffsetAt {
+    /// Whose end it is.
+    fn isolation(self) -> sys::rd_kafka_IsolationLevel_t {
+        use sys::rd_kafka_IsolationLevel_t as Level;
+        match self {
+            Self::HighWatermark => Level::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
+            Self::Begin | Self::End | Self::Millis(_) => {
+                Level::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
+            }
+        }
+    }
+}
+
 impl Client {
     /// An offset of each partition, in any order.
     pub(crate) fn list_offsets(
@@ -44,19 +59,25 @@ impl Client {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
+        let isolation = at.isolation();
         let at = match at {
             OffsetAt::Begin => Spec::RD_KAFKA_OFFSET_SPEC_EARLIEST as i64,
-            OffsetAt::End => Spec::RD_KAFKA_OFFSET_SPEC_LATEST as i64,
+            OffsetAt::End | OffsetAt::HighWatermark => Spec::RD_KAFKA_OFFSET_SPEC_LATEST as i64,
             OffsetAt::Millis(millis) => millis,
         };
         let mut list = PartitionList::with_capacity(partitions.len());
         for partition in partitions {
             list.push(&partition.topic, partition.partition, Some(at));
         }
-        let answer = ask(
+        let answer = ask_with(
             self,
             Operation::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
             within,
+            // SAFETY: the options are live.
+            |options| unsafe {
+                let set = sys::rd_kafka_AdminOptions_set_isolation_level;
+                ClientError::take(set(options, isolation))
+            },
             // SAFETY: all are live for the call, which copies them.
             |options, queue| unsafe {
                 sys::rd_kafka_ListOffsets(self.handle(), list.as_ptr(), options, queue);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use longshore_event::{NextOffset, Offset, TopicPartition};
 
 use super::{Ledger, Line, State};
+use crate::native::Standing;
 
 /// The part of a batch that is of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub(crate) enum Enlisted<M> {
     Overlapping,
     /// The partition is not this member's any more, or the messages are of an earlier stay of it.
     Foreign(TopicPartition),
-    /// The client is no member at the moment.
+    /// The client is no member at the moment, or not the one any more whose partitions these are.
     Nobody,
 }
 
@@ -54,11 +55,12 @@ impl Ledger {
     /// Puts a batch, and what else is finished, into a transaction, as the member that `member` tells.
     ///
     /// The two belong together: while a partition stands here, whoever has it next joins in a later generation, which
-    /// fences the member that is told now. Told later, the member might be one of that later generation.
+    /// fences the member that is told now. Told later, the member might be one of that later generation. For the same
+    /// reason a member that was thrown out and is back puts in nothing before the source has seen it.
     pub(crate) fn enlist<M>(
         &self,
         batch: &Spans,
-        member: impl FnOnce() -> Option<M>,
+        member: impl FnOnce() -> Option<(Standing, M)>,
     ) -> Enlisted<M> {
         let mut state = self.lock();
         if let Some(partition) = state.foreign(batch) {
@@ -71,7 +73,8 @@ impl Ledger {
         if whole + part > 0 {
             return Enlisted::Overlapping;
         }
-        let Some(member) = member() else {
+        let member = member().filter(|(standing, _)| state.goes_on_as(standing));
+        let Some((_, member)) = member else {
             return Enlisted::Nobody;
         };
         let mut offsets = Vec::with_capacity(batch.len());
@@ -84,6 +87,28 @@ impl Ledger {
             }
         }
         Enlisted::As(member, offsets)
+    }
+
+    /// The partitions of the batch of which it has not been found out yet what the group had committed before this stay.
+    pub(crate) fn unknown(&self, batch: &Spans) -> Vec<TopicPartition> {
+        let state = self.lock();
+        let is_unknown = |partition: &&TopicPartition| {
+            let line = state.partitions.get(*partition);
+            line.is_some_and(|line| !line.known)
+        };
+        batch.keys().filter(is_unknown).cloned().collect()
+    }
+
+    /// Takes what the group has committed, `None` for nothing. What lies below has taken effect: it is not put into
+    /// transactions again, should it be read again.
+    pub(crate) fn cover(&self, offsets: &[(TopicPartition, Option<NextOffset>)]) {
+        let mut state = self.lock();
+        for (partition, next) in offsets {
+            if let Some(line) = state.partitions.get_mut(partition) {
+                line.known = true;
+                line.covered = line.covered.max(*next);
+            }
+        }
     }
 
     /// Takes the outcome of a transaction, once it is known.
@@ -168,8 +193,17 @@ mod tests {
         ledger
     }
 
+    fn standing(member: &str, generation: i32) -> Standing {
+        let member = member.to_owned();
+        Standing { member, generation }
+    }
+
+    fn member() -> Option<(Standing, ())> {
+        Some((standing("m", 1), ()))
+    }
+
     fn enlist(ledger: &Ledger, spans: &[(i32, i64, i64)]) -> Vec<(TopicPartition, NextOffset)> {
-        match ledger.enlist(&batch(spans), || Some(())) {
+        match ledger.enlist(&batch(spans), member) {
             Enlisted::As((), mut offsets) => {
                 offsets.sort();
                 offsets
@@ -180,7 +214,7 @@ mod tests {
 
     #[track_caller]
     fn is_foreign(ledger: &Ledger, spans: &[(i32, i64, i64)]) {
-        let enlisted = ledger.enlist(&batch(spans), || Some(()));
+        let enlisted = ledger.enlist(&batch(spans), member);
         assert!(matches!(enlisted, Enlisted::Foreign(_)), "{enlisted:?}");
     }
 
@@ -202,8 +236,26 @@ mod tests {
     #[test]
     fn who_is_no_member_enlists_nothing() {
         let ledger = ledger(0, 0);
-        let enlisted = ledger.enlist(&batch(&[(0, 0, 1)]), || None::<()>);
+        let enlisted = ledger.enlist(&batch(&[(0, 0, 1)]), || None::<(_, ())>);
         assert!(matches!(enlisted, Enlisted::Nobody), "{enlisted:?}");
+    }
+
+    #[test]
+    fn who_was_thrown_out_and_is_back_enlists_nothing_before_the_source_has_seen_it() {
+        let ledger = ledger(0, 0);
+        assert!(ledger.stands(standing("m", 5)));
+        let enlist_as = |now: &Standing| {
+            let enlisted = ledger.enlist(&batch(&[(0, 0, 1)]), || Some((now.clone(), ())));
+            !matches!(enlisted, Enlisted::Nobody)
+        };
+        assert!(enlist_as(&standing("m", 5)));
+        assert!(enlist_as(&standing("m", 6)), "it heard of the next one");
+
+        for back in [standing("n", 6), standing("n", 5), standing("m", 7)] {
+            assert!(!enlist_as(&back), "{back:?}");
+        }
+        assert!(!ledger.stands(standing("n", 7)));
+        assert!(enlist_as(&standing("n", 7)));
     }
 
     #[test]
@@ -226,7 +278,7 @@ mod tests {
         let ledger = ledger(0, 0);
         let offsets = enlist(&ledger, &[(0, 0, 3), (1, 0, 2)]);
         ledger.conclude(&offsets, true);
-        let again = |spans: &[_]| ledger.enlist(&batch(spans), || Some(()));
+        let again = |spans: &[_]| ledger.enlist(&batch(spans), member);
         assert!(matches!(again(&[(0, 0, 3), (1, 0, 2)]), Enlisted::Covered));
         assert!(matches!(again(&[(0, 0, 2)]), Enlisted::Covered));
         assert!(matches!(again(&[(0, 2, 4)]), Enlisted::Overlapping));
@@ -235,6 +287,24 @@ mod tests {
             Enlisted::Overlapping
         ));
         assert!(matches!(again(&[(0, 3, 4)]), Enlisted::As(..)));
+    }
+
+    #[test]
+    fn what_the_group_has_committed_before_is_covered_and_asked_for_once_a_stay() {
+        let ledger = ledger(0, 0);
+        let both = batch(&[(0, 0, 3), (1, 0, 2)]);
+        assert_eq!(ledger.unknown(&both).len(), 2);
+        ledger.cover(&[(partition(0), Some(NextOffset(2))), (partition(1), None)]);
+        assert_eq!(ledger.unknown(&both), []);
+
+        let enlist_first = |next| ledger.enlist(&batch(&[(0, 0, next)]), member);
+        assert!(matches!(enlist_first(2), Enlisted::Covered));
+        assert!(matches!(enlist_first(3), Enlisted::Overlapping));
+        enlist(&ledger, &[(0, 2, 3), (1, 0, 2)]);
+
+        ledger.settle(&[partition(0)], Vec::new());
+        ledger.add(&[partition(0)]);
+        assert_eq!(ledger.unknown(&both), [partition(0)]);
     }
 
     #[test]

@@ -186,7 +186,7 @@ async fn a_reader_sees_each_output_once_while_the_producer_is_fenced() {
     for fence in 1..=10 {
         let more = fastrand::usize(1..50);
         within("more calls", scene.calls.reach(fence * 40 + more)).await;
-        let id = format!("{}-one", scene.group);
+        let id = format!("{}/one", scene.group);
         let fencing = tokio::task::spawn_blocking(move || {
             transactional_producer(&id).init_transactions(TIMEOUT)
         });

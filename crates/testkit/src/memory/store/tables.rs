@@ -183,7 +183,14 @@ impl Tables {
     /// Parked rows in ascending sequence.
     pub(super) fn parked(&self) -> Vec<&ParkedRow> {
         let mut rows: Vec<&ParkedRow> = self.parked.values().collect();
-        rows.sort_by_key(|row| row.sequence);
+        let place = |row: &ParkedRow| {
+            (
+                row.sequence,
+                row.position.partition.clone(),
+                row.position.offset,
+            )
+        };
+        rows.sort_by_key(|row| place(row));
         rows
     }
 

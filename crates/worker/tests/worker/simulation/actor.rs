@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use longshore_event::{Envelope, Position};
+use longshore_event::{Envelope, Event, Position};
 use longshore_testkit::memory::{Echo, Note};
-use longshore_worker::{Context, Failure, Handler, Store, sql};
+use longshore_worker::{Context, Failure, Handler, SetTimer, Store, sql};
+use serde::{Deserialize, Serialize};
 
 use super::journal::{Journal, Life, What};
 use super::ports::SimStore;
@@ -17,10 +18,25 @@ pub(super) enum Must {
 }
 
 /// First words of notes, by how often they come: a later one of the same name makes it more frequent.
-pub(super) const KINDS: [&str; 15] = [
+pub(super) const KINDS: [&str; 21] = [
     "plain", "plain", "plain", "plain", "slow", "ask", "flaky", "flaky", "late", "late", "poison",
-    "bad", "panic", "hang", "down",
+    "bad", "panic", "hang", "down", "set", "set", "set", "later", "cancel", "cancel",
 ];
+
+/// What a timer publishes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Ring {
+    key: String,
+}
+
+impl Event for Ring {
+    const TYPE: &'static str = "ring";
+    const TOPIC: &'static str = "rings";
+
+    fn key(&self) -> &str {
+        &self.key
+    }
+}
 
 /// How a note of this kind must end.
 pub(super) fn must(text: &str) -> Must {
@@ -87,8 +103,28 @@ impl Handler for Actor {
     }
 }
 
+/// The n-th word of a note.
+fn word(note: &Note, n: usize) -> &str {
+    note.text.split(' ').nth(n).unwrap_or_default()
+}
+
 impl Actor {
+    /// Sets a timer for the milliseconds that the note names.
+    fn ring<'c>(
+        &self,
+        note: &Note,
+        context: &'c mut Context<'_, Note>,
+    ) -> Result<SetTimer<'c>, Failure> {
+        let after = Duration::from_millis(word(note, 1).parse()?);
+        let ring = Ring {
+            key: note.key.clone(),
+        };
+        context.publish_after(&ring, after)
+    }
+
     async fn act(&self, note: &Note, context: &mut Context<'_, Note>) -> Result<(), Failure> {
+        context.write(sql("insert into notes values ($1)").bind(note.text.clone()));
+        context.publish(&Echo::from(note))?;
         match kind(&note.text) {
             "slow" => tokio::time::sleep(Duration::from_millis(fastrand::u64(50..900))).await,
             "ask" => self.store.ping().await?,
@@ -100,9 +136,11 @@ impl Actor {
             // Unwinds without the hook, which would print it thousands of times.
             "panic" => std::panic::resume_unwind(Box::new("as asked")),
             "hang" => std::future::pending().await,
+            "cancel" => context.cancel(word(note, 1)),
+            "set" => self.ring(note, context)?.named(word(note, 2)),
+            "later" => self.ring(note, context).map(drop)?,
             _ => tokio::task::yield_now().await,
         }
-        context.write(sql("insert into notes values ($1)").bind(note.text.clone()));
-        context.publish(&Echo::from(note))
+        Ok(())
     }
 }

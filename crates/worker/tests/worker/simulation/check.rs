@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use longshore_event::{
     DeadLetter, ErrorKind, Event, Identity, NextOffset, Offset, Position, Record, Redrive,
     RedriveAction, TopicPartition, attribute, redrive_topic,
@@ -14,6 +15,7 @@ use longshore_worker::Claim;
 use super::actor::{Must, must};
 use super::journal::{Effect, End, Happening, Life, What};
 use super::terms::ATTEMPTS;
+use super::timers::Timers;
 use crate::bench::GROUP;
 
 /// What is kept in order: messages of one key, or those of a partition without a key.
@@ -42,8 +44,6 @@ struct Check {
     running: HashMap<(Life, Lane), Position>,
     /// Messages that were redriven, by where they failed.
     mended: HashSet<Position>,
-    /// Messages whose partition was lost while they were being handled.
-    abandoned: HashSet<Position>,
     in_inbox: HashSet<String>,
     ended: HashSet<String>,
     parked: HashMap<String, u32>,
@@ -51,6 +51,7 @@ struct Check {
     written: HashSet<String>,
     offsets: HashMap<TopicPartition, NextOffset>,
     latest: HashMap<(TopicPartition, Lane), Offset>,
+    timers: Timers,
     problems: Vec<String>,
 }
 
@@ -73,6 +74,8 @@ pub(super) fn problems(happenings: &[Happening], log: &MemoryLog) -> Vec<String>
 impl Check {
     fn take(&mut self, happening: &Happening) {
         let life = happening.life.unwrap_or_default();
+        let now = Timestamp::UNIX_EPOCH + happening.at;
+        self.problems.extend(self.timers.take(now, &happening.what));
         match &happening.what {
             What::Produced(record) => self.produced(record),
             What::Began {
@@ -93,18 +96,13 @@ impl Check {
                 }
             }
             What::TookOver(partition) => {
-                // What is left of an earlier stay runs on, and to no effect.
-                self.abandon(life, partition);
                 self.owners.insert(partition.clone(), life);
             }
             What::Offset(partition, next) => self.offset(partition, *next),
             What::LetGo(partition) => {
                 let left = self.running.iter().find(|((of, _), running)| {
                     // A redriven message belongs to the redrive topic, wherever it failed.
-                    *of == life
-                        && running.partition == *partition
-                        && !self.mended.contains(running)
-                        && !self.abandoned.contains(running)
+                    *of == life && running.partition == *partition && !self.mended.contains(running)
                 });
                 if let Some((_, running)) = left {
                     self.problems.push(format!(
@@ -112,20 +110,8 @@ impl Check {
                     ));
                 }
             }
-            What::Lost(partition) => {
-                let running = self.running.iter();
-                let lost =
-                    running.filter(|((of, _), at)| *of == life && at.partition == *partition);
-                self.abandoned.extend(lost.map(|(_, at)| at.clone()));
-            }
-            What::Note(_) => {}
+            What::Lost(_) | What::Claimed(..) | What::Rang(_) | What::Fault(_) | What::Note(_) => {}
         }
-    }
-
-    fn abandon(&mut self, life: Life, partition: &TopicPartition) {
-        let running = self.running.iter();
-        let left = running.filter(|((of, _), at)| *of == life && at.partition == *partition);
-        self.abandoned.extend(left.map(|(_, at)| at.clone()));
     }
 
     fn produced(&mut self, record: &Record) {
@@ -321,6 +307,7 @@ impl Check {
     }
 
     fn end(&mut self) {
+        self.problems.extend(self.timers.end());
         for (position, message) in &self.messages {
             if !self.ended.contains(&message.id) {
                 self.problems.push(format!("{position} has no end"));

@@ -126,7 +126,7 @@ impl Cluster {
         } else {
             "is cut off"
         };
-        self.journal.note(
+        self.journal.fault(
             Some(one.line.life),
             format!("{how}, and does not know that it lost {}", list(&lost)),
         );

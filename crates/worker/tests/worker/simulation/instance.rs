@@ -104,16 +104,13 @@ impl Instance {
 /// Polls the worker only while its process runs.
 async fn live(run: impl Future<Output = Result<(), SourceError>>, line: Line) -> Exit {
     let mut run = std::pin::pin!(run);
-    let mut condition = line.condition.subscribe();
     loop {
-        let now = *condition.borrow_and_update();
-        match now {
+        match line.condition.get() {
             Condition::Dead => return Exit::Died,
-            // Never an error: the line holds the sender.
-            Condition::Stopped => condition.changed().await.unwrap_or_default(),
+            Condition::Stopped => line.condition.until(|now| now != Condition::Stopped).await,
             Condition::Running => tokio::select! {
                 biased;
-                changed = condition.changed() => changed.unwrap_or_default(),
+                () = line.condition.until(|now| now != Condition::Running) => {}
                 left = &mut run => return Exit::Left(left),
             },
         }

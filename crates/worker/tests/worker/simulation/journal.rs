@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use longshore_event::{NextOffset, Position, Record, TopicPartition};
-use longshore_worker::{Claim, Finished, ParkedState};
+use longshore_worker::{Claim, Finished, ParkedState, TimerChange, TimerName};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// One life of one instance; what starts again is another.
 pub(super) type Life = u32;
@@ -44,9 +46,15 @@ pub(super) enum What {
     Offset(TopicPartition, NextOffset),
     /// An instance let a partition go, before the time for it was over.
     LetGo(TopicPartition),
-    /// An instance is told that a partition has moved already: its handlers run on, and to no effect.
+    /// An instance is told that a partition has moved already.
     Lost(TopicPartition),
-    /// Whatever else a reader wants to know: faults, moves, lives.
+    /// An instance was given these timers to publish; nobody else is before the second moment.
+    Claimed(Vec<Uuid>, Timestamp),
+    /// The event of a timer stands in its topic.
+    Rang(Uuid),
+    /// Something broke: from now on what is done may have to be done again.
+    Fault(String),
+    /// Whatever else a reader wants to know: moves, lives.
     Note(String),
 }
 
@@ -62,6 +70,34 @@ pub(super) struct Effect {
     pub(super) writes: Vec<String>,
     /// A dead message that no longer holds its key.
     pub(super) releases: Option<Position>,
+    pub(super) timers: Vec<TimerEffect>,
+}
+
+/// What a transaction did about one timer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum TimerEffect {
+    Set {
+        id: Uuid,
+        name: Option<TimerName>,
+        due_at: Timestamp,
+        /// The partition of the message that set it.
+        source: TopicPartition,
+    },
+    Cancelled(TimerName),
+}
+
+impl From<&TimerChange> for TimerEffect {
+    fn from(change: &TimerChange) -> Self {
+        match change {
+            TimerChange::Set(timer) => Self::Set {
+                id: timer.row.id,
+                name: timer.name.clone(),
+                due_at: timer.due_at,
+                source: timer.row.source.clone(),
+            },
+            TimerChange::Cancel(name) => Self::Cancelled(name.clone()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +133,7 @@ impl From<&Finished> for Effect {
                 .map(|write| format!("{:?}", write.arguments))
                 .collect(),
             releases: finished.releases.clone(),
+            timers: finished.timers.iter().map(Into::into).collect(),
         }
     }
 }
@@ -123,6 +160,10 @@ impl Journal {
 
     pub(super) fn note(&self, life: Option<Life>, text: impl Into<String>) {
         self.write(life, What::Note(text.into()));
+    }
+
+    pub(super) fn fault(&self, life: Option<Life>, text: impl Into<String>) {
+        self.write(life, What::Fault(text.into()));
     }
 
     pub(super) fn read(&self) -> Vec<Happening> {
@@ -160,7 +201,16 @@ impl fmt::Display for Happening {
             What::Committed(effects) => {
                 write!(f, "commits")?;
                 for effect in effects {
-                    write!(f, " [{} {:?} {}]", effect.position, effect.end, effect.id)?;
+                    write!(f, " [{} {:?} {}", effect.position, effect.end, effect.id)?;
+                    for timer in &effect.timers {
+                        match timer {
+                            TimerEffect::Set { id, due_at, .. } => {
+                                write!(f, ", sets {id} for {due_at}")?
+                            }
+                            TimerEffect::Cancelled(name) => write!(f, ", cancels {}", name.name)?,
+                        }
+                    }
+                    write!(f, "]")?;
                 }
                 Ok(())
             }
@@ -168,7 +218,15 @@ impl fmt::Display for Happening {
             What::Offset(partition, next) => write!(f, "offset of {partition} is {}", next.0),
             What::Lost(partition) => write!(f, "loses {partition}"),
             What::LetGo(partition) => write!(f, "lets {partition} go"),
-            What::Note(text) => write!(f, "{text}"),
+            What::Claimed(timers, until) => {
+                write!(f, "claims until {until}")?;
+                for timer in timers {
+                    write!(f, " {timer}")?;
+                }
+                Ok(())
+            }
+            What::Rang(timer) => write!(f, "timer {timer} rings"),
+            What::Fault(text) | What::Note(text) => write!(f, "{text}"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use longshore_testkit::memory::Watched;
 
 use super::journal::{Journal, Life};
 
@@ -30,7 +30,7 @@ pub(super) enum Moment {
 pub(super) struct Line {
     pub(super) life: Life,
     pub(super) journal: Journal,
-    pub(super) condition: watch::Sender<Condition>,
+    pub(super) condition: Watched<Condition>,
     calls: Arc<AtomicU64>,
     crash: Arc<Mutex<Option<(u64, Moment)>>>,
     slowest: Duration,
@@ -41,7 +41,7 @@ impl Line {
         Self {
             life,
             journal: journal.clone(),
-            condition: watch::Sender::new(Condition::Running),
+            condition: Watched::new(Condition::Running),
             calls: Arc::default(),
             crash: Arc::default(),
             slowest,
@@ -60,18 +60,14 @@ impl Line {
     }
 
     pub(super) fn is(&self, condition: Condition) -> bool {
-        *self.condition.borrow() == condition
+        self.condition.get() == condition
     }
 
     pub(super) fn become_(&self, condition: Condition) {
         // The dead stay dead.
-        self.condition.send_if_modified(|now| {
-            let changes = *now != condition && *now != Condition::Dead;
-            if changes {
-                *now = condition;
-            }
-            changes
-        });
+        if !self.is(Condition::Dead) {
+            self.condition.set(condition);
+        }
     }
 
     /// Goes out and comes back, if the process lives that long.
@@ -90,17 +86,13 @@ impl Line {
         if slowest > 0 {
             tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=slowest))).await;
         }
-        let mut condition = self.condition.subscribe();
-        let running = condition.wait_for(|condition| *condition == Condition::Running);
-        if running.await.is_err() {
-            std::future::pending().await
-        }
+        self.condition.until(|now| now == Condition::Running).await;
     }
 
     async fn die_at(&self, number: u64, moment: Moment, what: &str) {
         let crash = *self.crash.lock().unwrap_or_else(PoisonError::into_inner);
         if crash == Some((number, moment)) {
-            self.journal.note(
+            self.journal.fault(
                 Some(self.life),
                 format!("dies {moment:?} {what} (call {number})"),
             );

@@ -38,7 +38,7 @@ impl SimStore {
         if lost.is_ok() {
             self.line
                 .journal
-                .note(Some(self.line.life), "the answer is lost");
+                .fault(Some(self.line.life), "the answer is lost");
             return Err(StoreError::Unavailable("the answer is lost".into()));
         }
         Ok(())
@@ -85,9 +85,16 @@ impl Store for SimStore {
         until: Timestamp,
         limit: usize,
     ) -> Result<Due, StoreError> {
-        self.line
-            .call("claim_due", self.store.claim_due(now, until, limit))
-            .await
+        let claimed = async {
+            let due = self.store.claim_due(now, until, limit).await?;
+            if !due.rows.is_empty() {
+                let timers = due.rows.iter().map(|row| row.id).collect();
+                let what = What::Claimed(timers, until);
+                self.line.journal.write(Some(self.line.life), what);
+            }
+            Ok(due)
+        };
+        self.line.call("claim_due", claimed).await
     }
 
     async fn published(&self, rows: &[Uuid]) -> Result<(), StoreError> {

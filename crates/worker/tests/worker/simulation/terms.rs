@@ -27,7 +27,7 @@ pub(super) struct Terms {
 impl Terms {
     pub(super) fn draw(random: &mut fastrand::Rng) -> Self {
         let strict = random.usize(..5) == 0;
-        let mut settings = Settings {
+        let settings = Settings {
             clock: Clock::from_tokio(Timestamp::UNIX_EPOCH),
             concurrency: [1, 2, 64][random.usize(..3)],
             max_in_flight: [1, 3, 2_000, 2_000][random.usize(..4)],
@@ -59,10 +59,6 @@ impl Terms {
             offset_interval: Duration::from_millis(random.u64(10..500)),
             ..Settings::new(GROUP)
         };
-        if strict {
-            // Held keys count, and only a redrive frees them, which must not wait for room.
-            settings.park.max_keys = 50_000;
-        }
         Self {
             partitions: random.i32(1..4),
             keys: random.usize(1..5),

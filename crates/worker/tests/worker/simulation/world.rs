@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use longshore_event::{
-    DeadLetter, Event, OutgoingRecord, Position, Redrive, RedriveAction, redrive_topic,
+    DeadLetter, Event, OutgoingRecord, Position, Redrive, RedriveAction, attribute, redrive_topic,
 };
 use longshore_testkit::memory::{MemoryGroup, MemoryLog, MemoryPublisher, MemoryStore, Note};
 use longshore_worker::{ParkedState, PublishErrorKind};
 use tokio::time::sleep;
 
-use super::actor::KINDS;
+use super::actor::{KINDS, Ring};
 use super::cluster::Cluster;
 use super::instance::Instance;
 use super::journal::{Journal, Life, What};
@@ -19,6 +19,9 @@ use super::line::{Line, Moment};
 use super::ports::{SimPublisher, SimStore};
 use super::terms::Terms;
 use crate::bench::GROUP;
+
+/// What workers publish to.
+const TOPICS: [&str; 3] = ["echoes", "notes.dlq", Ring::TOPIC];
 
 /// Longer than mended workers take, in tokio's time.
 const MENDED_BY: Duration = Duration::from_secs(3_600);
@@ -48,6 +51,7 @@ impl World {
             .with_topic(Note::TOPIC, terms.partitions)
             .with_topic("notes.dlq", 1)
             .with_topic("echoes", 1)
+            .with_topic(Ring::TOPIC, 2)
             .with_topic(&redrives, 1);
         let store = MemoryStore::new();
         store.reject_statement("bad write");
@@ -56,6 +60,14 @@ impl World {
         let witness = journal.clone();
         group.witness(move |partition, next| {
             witness.write(None, What::Offset(partition.clone(), next));
+        });
+        let witness = journal.clone();
+        log.witness(move |record| {
+            if *record.partition.topic == *Ring::TOPIC {
+                let id = record.headers.get_str(attribute::ID).unwrap_or_default();
+                let id = id.parse().expect("the id of a timer's event is a UUID");
+                witness.write(None, What::Rang(id));
+            }
         });
         let mut partitions = log.partitions(Note::TOPIC);
         partitions.extend(log.partitions(&redrives));
@@ -121,7 +133,8 @@ impl World {
             .group
             .join(settings.max_in_flight)
             .batch(batch)
-            .drain(settings.drain);
+            .drain(settings.drain)
+            .redrives(&settings.redrive_topic);
         let store = SimStore {
             store: self.store.clone(),
             line: line.clone(),
@@ -146,8 +159,13 @@ impl World {
                 false => "plain",
             };
             let key = format!("k-{}", self.random.usize(..self.terms.keys));
-            let mut record =
-                Note::new(&key, &format!("{kind} {number}")).outgoing(&format!("n-{number}"));
+            let text = match kind {
+                "set" | "later" => format!("{kind} {} {}", self.random.usize(..6_000), self.name()),
+                "cancel" => format!("{kind} {}", self.name()),
+                _ => kind.to_owned(),
+            };
+            let note = Note::new(&key, &format!("{text} {number}"));
+            let mut record = note.outgoing(&format!("n-{number}"));
             match self.random.usize(..12) {
                 0 if !self.outgoing.is_empty() => {
                     record = self.outgoing[self.random.usize(..self.outgoing.len())].clone();
@@ -169,6 +187,11 @@ impl World {
             self.journal
                 .write(None, What::Produced(appended.expect("the topic exists")));
         }
+    }
+
+    /// The name of a timer; the fewer there are, the more often one is replaced or cancelled.
+    fn name(&mut self) -> &'static str {
+        ["a", "b"][self.random.usize(..2)]
     }
 
     /// One thing happens.
@@ -193,7 +216,7 @@ impl World {
             }
             (14, Some(one)) => {
                 let line = &self.cluster.instances[one].line;
-                self.journal.note(Some(line.life), "is killed");
+                self.journal.fault(Some(line.life), "is killed");
                 line.become_(super::line::Condition::Dead);
             }
             (15, Some(one)) if self.cluster.instances[one].is_well() => {
@@ -208,7 +231,7 @@ impl World {
             }
             (20, _) => {
                 self.journal
-                    .note(None, format!("the answers of {n} commits will be lost"));
+                    .fault(None, format!("the answers of {n} commits will be lost"));
                 self.lost_answers.store(n, Ordering::Relaxed);
             }
             (21, _) => self.redrive(1),
@@ -220,33 +243,34 @@ impl World {
         match self.random.usize(..3) {
             0 => {
                 self.journal
-                    .note(None, format!("{n} calls of the store will fail"));
+                    .fault(None, format!("{n} calls of the store will fail"));
                 self.store.fail_calls(n);
             }
             1 => {
-                self.journal.note(None, "the store is down");
+                self.journal.fault(None, "the store is down");
                 self.store.unavailable();
             }
             _ => {
-                self.journal.note(None, "the store hangs");
+                self.journal.fault(None, "the store hangs");
                 self.store.stall();
             }
         }
     }
 
     fn spoil_brokers(&mut self) {
-        match self.random.usize(..4) {
+        match self.random.usize(..5) {
             0 => {
-                self.journal.note(None, "the brokers take no records");
+                self.journal.fault(None, "the brokers take no records");
                 self.publisher.unavailable();
             }
             1 => {
-                self.journal.note(None, "the brokers acknowledge nothing");
+                self.journal.fault(None, "the brokers acknowledge nothing");
                 self.publisher.lose_acknowledgements();
             }
             missing => {
-                let topic = ["echoes", "notes.dlq"][missing - 2];
-                self.journal.note(None, format!("topic {topic} is missing"));
+                let topic = TOPICS[missing - 2];
+                self.journal
+                    .fault(None, format!("topic {topic} is missing"));
                 self.publisher
                     .refuse_topic(topic, PublishErrorKind::UnknownTopic);
             }
@@ -258,7 +282,7 @@ impl World {
         self.store.available();
         self.lost_answers.store(0, Ordering::Relaxed);
         self.publisher.available();
-        for topic in ["echoes", "notes.dlq"] {
+        for topic in TOPICS {
             self.publisher.accept_topic(topic);
         }
     }
@@ -385,7 +409,9 @@ impl World {
         let (parked, outbox) = (self.store.parked_rows(), self.store.outbox_rows());
         let parked = parked.iter().map(|row| row.position.to_string());
         let outbox = outbox.iter().map(|row| row.id.to_string());
-        let left: Vec<String> = parked.chain(outbox).collect();
+        let timers = self.store.timers();
+        let timers = timers.iter().map(|timer| timer.row.id.to_string());
+        let left: Vec<String> = parked.chain(outbox).chain(timers).collect();
         (!left.is_empty()).then(|| format!("in the store: {}", left.join(" ")))
     }
 }

@@ -87,3 +87,54 @@ fn absent_static_members_keep_their_place_until_their_session_ends() {
     s.pass(REBALANCE);
     assert_eq!(s.group.state, State::Empty);
 }
+
+/// What a consumer tells of its topic `t`: that it wants it, and which partitions it has.
+fn subscription(owned: &[u8]) -> Vec<Protocol> {
+    let wants = b"\0\x01\0\0\0\x01\0\x01t\xff\xff\xff\xff";
+    vec![Protocol {
+        name: "cooperative-sticky".into(),
+        metadata: [wants, &partitions(owned)[..]].concat(),
+    }]
+}
+
+/// Partitions of the topic `t`, as subscriptions and assignments have them.
+fn partitions(numbers: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\0\0\0\x01\0\x01t\0\0\0".to_vec();
+    bytes.push(numbers.len() as u8);
+    bytes.extend(numbers.iter().flat_map(|number| [0, 0, 0, *number]));
+    bytes
+}
+
+#[test]
+fn a_static_member_that_had_partitions_to_let_go_makes_the_others_join_again() {
+    for (assigned, rebalances) in [(&[0][..], true), (&[0, 1], false)] {
+        let mut s = Simulation::new();
+        let first = s.join(&Join {
+            protocols: subscription(&[0, 1]),
+            ..static_join("a1", "a")
+        });
+        s.pass(INITIAL_DELAY);
+        s.joined(first);
+        let assignment = [b"\0\x01", &partitions(assigned)[..]].concat();
+        let actions = s.group.sync(
+            Sync {
+                call: 99,
+                caller: s.caller("a1"),
+                protocol_type: None,
+                protocol: None,
+                assignments: HashMap::from([("a1".into(), assignment)]),
+            },
+            s.now,
+        );
+        s.take(actions);
+        assert!(s.group.is_stable());
+
+        let back = s.join(&Join {
+            protocols: subscription(&[]),
+            ..static_join("a2", "a")
+        });
+
+        let generation = s.joined(back).generation;
+        assert_eq!(generation, 1 + i32::from(rebalances), "{assigned:?}");
+    }
+}

@@ -173,8 +173,9 @@ async fn what_is_under_way_in_lost_partitions_is_handled_again_with_one_effect()
     worker.lose_partitions().await;
     worker.advance(MINUTE).await;
 
-    let at = sql("select at from letters");
-    worker.expect_rows(at, &["2026-01-01T00:00:00.5Z"]).await;
+    let at = worker.rows(sql("select at from letters")).await;
+    assert_eq!(at.len(), 1);
+    assert_ne!(at, ["2026-01-01T00:00:00Z"], "it is the second run's");
     worker.expect_published(&[answer("ada", "wait, your letter 1")]);
     worker.expect_all_done();
     worker.stop().await;

@@ -1,4 +1,4 @@
-//! A whole worker with its test: it greets every new user, once.
+//! A whole worker with its tests: it greets every new user, once.
 //! `cargo run -p longshore --example greeter -- --help`
 
 use longshore::prelude::*;
@@ -44,8 +44,15 @@ impl Handler for Greeter {
     }
 }
 
+fn greeter() -> WorkerBuilder<Greeter> {
+    let worker = WorkerBuilder::new("greeter", |_store| Greeter);
+    worker
+        .reads(UserSignedUp::TOPIC)
+        .publishes(UserGreeted::TOPIC)
+}
+
 fn main() -> std::process::ExitCode {
-    longshore::main(WorkerBuilder::new("greeter", |_| Greeter).reads(UserSignedUp::TOPIC))
+    longshore::main(greeter())
 }
 
 #[cfg(test)]
@@ -55,4 +62,19 @@ async fn a_new_user_is_greeted() {
     let decided = longshore::testing::handle(&Greeter, &UserSignedUp { user }).await;
     let greeted: UserGreeted = decided.expect("greeted").the_only();
     assert_eq!(greeted.user, "ada");
+}
+
+#[cfg(test)]
+#[tokio::test]
+async fn a_greeting_waits_for_the_database() {
+    let user = || "ada".to_owned();
+    let mut worker = longshore::testing::TestWorker::start(greeter).await;
+    worker.store_down();
+    worker.send(&UserSignedUp { user: user() });
+    worker.settle().await;
+    worker.expect_published::<UserGreeted>(&[]);
+    worker.store_up();
+    worker.advance(std::time::Duration::from_secs(10)).await;
+    worker.expect_published(&[UserGreeted { user: user() }]);
+    worker.stop().await;
 }

@@ -17,7 +17,7 @@ use crate::admin::Admin;
 use crate::{Announcing, RunError};
 
 /// Time to leave the group and close connections after the time to drain is over.
-const LEAVE: Duration = Duration::from_secs(10);
+pub(crate) const LEAVE: Duration = Duration::from_secs(10);
 
 /// A worker with everything it needs. Dropping it leaves the group.
 pub struct ConnectedWorker<H> {

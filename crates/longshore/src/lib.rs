@@ -5,7 +5,7 @@
 //! [`WorkerBuilder::connect`] makes a [`ConnectedWorker`] of it, which may also run inside another process; `admin`
 //! serves health and metrics beside it.
 //!
-//! `examples/greeter.rs` is a whole worker with its test.
+//! `examples/greeter.rs` is a whole worker with its tests; [`testing`] is what they are made with.
 
 mod process;
 pub use process::{main, main_with};

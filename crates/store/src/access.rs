@@ -1,8 +1,10 @@
 //! Statements of handlers and tests, outside of any commit: a ledger, a look at the state.
 
+use std::fmt;
+
 use longshore_worker::{Statement, StoreError};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Decode, Row as _, Type};
+use sqlx::{AnyConnection, Decode, Row as _, Type, Value as _};
 
 use crate::SqlStore;
 use crate::bind::query;
@@ -116,8 +118,45 @@ impl Row {
     }
 }
 
-impl std::fmt::Debug for Row {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// The columns, separated by ` | `: texts as they are, `null`, bytes as in SQL (`x'00ff'`).
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (column, value) in self.0.values.iter().enumerate() {
+            if column > 0 {
+                f.write_str(" | ")?;
+            }
+            let row = &self.0;
+            // A column is asked what it is: each type but its own is an error.
+            if value.is_null() {
+                f.write_str("null")?;
+            } else if let Ok(value) = row.try_get::<i64, _>(column) {
+                write!(f, "{value}")?;
+            } else if let Ok(value) = row.try_get::<f64, _>(column) {
+                write!(f, "{value}")?;
+            } else if let Ok(value) = row.try_get::<bool, _>(column) {
+                write!(f, "{value}")?;
+            } else if let Ok(value) = row.try_get::<&str, _>(column) {
+                f.write_str(value)?;
+            } else if let Ok(value) = row.try_get::<&[u8], _>(column) {
+                write_bytes(f, value)?;
+            } else {
+                write!(f, "{:?}", value.kind)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_bytes(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    f.write_str("x'")?;
+    for byte in bytes {
+        write!(f, "{byte:02x}")?;
+    }
+    f.write_str("'")
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
             .entries(self.0.values.iter().map(|value| &value.kind))
             .finish()

@@ -3,8 +3,8 @@
 //! Reading order: a [`StoreUrl`] says where; [`SqlStore::open`] connects (`sqlite`, `postgres`) and migrates
 //! (`migration`, `tables`); `commit` is one transaction for a batch of messages; `fence`, `inbox`, `outbox`, `timer` and
 //! `parked` are its steps and the queries around it, `upkeep` is what is asked now and then; `access` lets handlers run their
-//! own statements. `text`, `column` and `bind` make the statements, `dialect` holds the words in which the databases differ,
-//! `classify` decides what an error asks the caller to do.
+//! own statements, `gate` lets tests stand before every call. `text`, `column` and `bind` make the statements, `dialect`
+//! holds the words in which the databases differ, `classify` decides what an error asks the caller to do.
 
 mod url;
 pub use url::{StoreUrl, StoreUrlError};
@@ -40,6 +40,9 @@ mod upkeep;
 
 mod access;
 pub use access::Row;
+
+mod gate;
+pub use gate::{Call, Gate};
 
 mod text;
 

@@ -34,6 +34,7 @@ impl SqlStore {
         migrate(&inner, schema.as_deref(), migrations).await?;
         Ok(Self {
             inner: Arc::new(inner),
+            gate: None,
         })
     }
 }

@@ -13,6 +13,7 @@ use sqlx::AnyPool;
 use uuid::Uuid;
 
 use crate::classify::Database;
+use crate::gate::{Call, Gate};
 
 /// Time for one call, waiting for a connection included. A server that stopped answering in the middle of a
 /// statement (a pulled cable, a frozen machine) would otherwise hold the caller until TCP gives up.
@@ -25,6 +26,8 @@ const CALL_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     pub(crate) inner: Arc<Inner>,
+    /// What a test has put before it; nothing in production.
+    pub(crate) gate: Option<Arc<dyn Gate>>,
 }
 
 #[derive(Debug)]
@@ -44,10 +47,14 @@ impl SqlStore {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        tokio::time::timeout(CALL_LIMIT, call)
-            .await
-            .unwrap_or_else(|elapsed| Err(StoreError::Unavailable(elapsed.into())))
+        self.through_gate(Call::Other, limited(call)).await
     }
+}
+
+async fn limited<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(CALL_LIMIT, call)
+        .await
+        .unwrap_or_else(|elapsed| Err(StoreError::Unavailable(elapsed.into())))
 }
 
 impl Store for SqlStore {
@@ -60,7 +67,8 @@ impl Store for SqlStore {
     }
 
     async fn commit(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
-        self.within(self.commit_batch(commit)).await
+        self.through_gate(Call::Commit, limited(self.commit_batch(commit)))
+            .await
     }
 
     async fn outbox(

@@ -198,6 +198,11 @@ impl Clock {
         Self(Arc::new(Timestamp::now))
     }
 
+    /// Asks `time` each time.
+    pub fn from_fn(time: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(time))
+    }
+
     /// Starts at `start` and goes with tokio's clock, paused or not.
     ///
     /// # Panics

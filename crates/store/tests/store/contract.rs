@@ -217,6 +217,11 @@ pub(crate) async fn nulls_and_binary_data_survive(place: &Place) {
     assert_eq!(rows[2].integer(0), Some(i64::MAX));
     assert_eq!(rows[2].text(2), Some(""));
     assert_eq!(rows[2].bytes(3), Some(&[][..]));
+    assert_eq!(rows[0].to_string(), "null | null | null | null");
+    assert_eq!(rows[2].to_string(), "9223372036854775807 | -0.5 |  | x''");
+    let escaped = rows[1].to_string();
+    assert!(escaped.contains(" | 0.1 | Grüße"), "{escaped}");
+    assert!(escaped.ends_with("fdfeff'"), "{escaped}");
 }
 
 pub(crate) async fn outbox_rows_survive_whole(place: &Place) {

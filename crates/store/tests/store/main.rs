@@ -1,6 +1,6 @@
 //! The store on real databases. `contract` holds the facts that are true on both; `fences`, `timers`, `parked` and `upkeep`
 //! hold those that are true of every store, and run on the one in memory too, since tests of the runtime rely on it; what
-//! only one database can show is in `sqlite`, `postgres` and `races`. `batch` makes messages.
+//! only one database can show is in `sqlite`, `postgres` and `races`; `gate` is for tests of others. `batch` makes messages.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -18,6 +18,8 @@ mod parked;
 mod upkeep;
 
 mod opening;
+
+mod gate;
 
 mod sqlite;
 

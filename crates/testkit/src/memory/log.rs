@@ -8,14 +8,15 @@ use jiff::Timestamp;
 use longshore_event::{
     Event, Identity, NextOffset, Offset, OutgoingRecord, Record, TopicPartition, encode_new,
 };
+use longshore_worker::Clock;
 use tokio::sync::futures::OwnedNotified;
 
 use super::{Watched, lock, partition_of_key};
 
 /// Topics with partitions of records. Clones share them.
 ///
-/// Its clock is a counter: the n-th record of the whole log is stamped n milliseconds after the epoch, so that a
-/// record's timestamp says where it stands among all records, and two runs give the same bytes.
+/// Its clock is a counter, unless it is given another: the n-th record of the whole log is stamped n milliseconds after
+/// the epoch, so that a record's timestamp says where it stands among all records, and two runs give the same bytes.
 #[derive(Clone, Debug)]
 pub struct MemoryLog {
     topics: Arc<Mutex<Topics>>,
@@ -24,10 +25,18 @@ pub struct MemoryLog {
 
 #[derive(Debug, Default)]
 struct Topics {
-    by_name: BTreeMap<Arc<str>, Vec<Vec<Record>>>,
+    by_name: BTreeMap<Arc<str>, Topic>,
     records: i64,
     unkeyed: usize,
     witness: Option<Witness>,
+    clock: Option<Clock>,
+}
+
+#[derive(Debug)]
+struct Topic {
+    partitions: Vec<Vec<Record>>,
+    /// Partition and index of every record, in the order in which they were appended.
+    order: Vec<(usize, usize)>,
 }
 
 /// Somebody who is told of every record as it comes.
@@ -55,6 +64,13 @@ impl MemoryLog {
         }
     }
 
+    /// The same log with a clock that stamps records as a broker's would.
+    #[must_use]
+    pub fn stamped_by(self, clock: Clock) -> Self {
+        lock(&self.topics).clock = Some(clock);
+        self
+    }
+
     /// The same log with one more topic.
     #[must_use]
     pub fn with_topic(self, topic: &str, partitions: i32) -> Self {
@@ -65,10 +81,14 @@ impl MemoryLog {
     /// Creates a topic, or does nothing if it is there.
     pub fn create_topic(&self, topic: &str, partitions: i32) {
         let partitions = (0..partitions).map(|_| Vec::new()).collect();
+        let empty = Topic {
+            partitions,
+            order: Vec::new(),
+        };
         lock(&self.topics)
             .by_name
             .entry(topic.into())
-            .or_insert(partitions);
+            .or_insert(empty);
         self.grown.set(());
     }
 
@@ -106,10 +126,10 @@ impl MemoryLog {
     /// The partitions of a topic; none if it does not exist.
     pub fn partitions(&self, topic: &str) -> Vec<TopicPartition> {
         let topics = lock(&self.topics);
-        let Some((name, partitions)) = topics.by_name.get_key_value(topic) else {
+        let Some((name, topic)) = topics.by_name.get_key_value(topic) else {
             return Vec::new();
         };
-        (0..partitions.len())
+        (0..topic.partitions.len())
             .map(|partition| TopicPartition::new(name.clone(), partition as i32))
             .collect()
     }
@@ -117,15 +137,18 @@ impl MemoryLog {
     /// All records of a topic in the order in which they were appended.
     pub fn records(&self, topic: &str) -> Vec<Record> {
         let topics = lock(&self.topics);
-        let partitions = topics.by_name.get(topic);
-        let mut records: Vec<Record> = partitions
-            .into_iter()
-            .flatten()
-            .flatten()
-            .cloned()
-            .collect();
-        records.sort_by_key(|record| record.timestamp);
-        records
+        let Some(topic) = topics.by_name.get(topic) else {
+            return Vec::new();
+        };
+        let order = topic.order.iter();
+        order
+            .map(|&(partition, index)| topic.partitions[partition][index].clone())
+            .collect()
+    }
+
+    /// The names of all topics.
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        lock(&self.topics).by_name.keys().cloned().collect()
     }
 
     /// At most `limit` records of a partition, from `from` on.
@@ -171,17 +194,21 @@ impl Topics {
     fn partition(&self, partition: &TopicPartition) -> &[Record] {
         self.by_name
             .get(&partition.topic)
-            .and_then(|partitions| partitions.get(usize::try_from(partition.partition).ok()?))
+            .and_then(|topic| {
+                topic
+                    .partitions
+                    .get(usize::try_from(partition.partition).ok()?)
+            })
             .map_or(&[], Vec::as_slice)
     }
 
     fn append(&mut self, record: OutgoingRecord) -> Option<Record> {
-        let partitions = self.by_name.get(&record.topic)?;
+        let partitions = self.by_name.get(&record.topic)?.partitions.len();
         let number = match &record.key {
-            Some(key) => partition_of_key(key, partitions.len() as i32),
+            Some(key) => partition_of_key(key, partitions as i32),
             None => {
                 self.unkeyed += 1;
-                (self.unkeyed % partitions.len()) as i32
+                (self.unkeyed % partitions) as i32
             }
         };
         self.append_to(number, record)
@@ -189,13 +216,19 @@ impl Topics {
 
     fn append_to(&mut self, number: i32, record: OutgoingRecord) -> Option<Record> {
         let name = self.by_name.get_key_value(&record.topic)?.0.clone();
-        let partitions = self.by_name.get_mut(&name)?;
-        let partition = partitions.get_mut(usize::try_from(number).ok()?)?;
+        let topic = self.by_name.get_mut(&name)?;
+        let index = usize::try_from(number).ok()?;
+        let partition = topic.partitions.get_mut(index)?;
         self.records += 1;
+        let timestamp = match &self.clock {
+            Some(clock) => Some(clock.now()),
+            None => Timestamp::from_millisecond(self.records).ok(),
+        };
+        topic.order.push((index, partition.len()));
         let appended = Record {
             partition: TopicPartition::new(name, number),
             offset: Offset(partition.len() as i64),
-            timestamp: Timestamp::from_millisecond(self.records).ok(),
+            timestamp,
             key: record.key,
             value: record.value,
             headers: record.headers,

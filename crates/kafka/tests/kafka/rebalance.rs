@@ -169,14 +169,14 @@ async fn a_static_member_that_comes_back_gets_its_partitions_without_a_rebalance
 
 #[tokio::test]
 async fn partitions_reach_their_next_owner_though_the_static_member_that_lets_them_go_restarts() {
-    let topic = new_topic("restart", 4).await;
-    let group = unique("g");
-    let fixed = connection().property("group.instance.id", "one");
-    let mut former = Observed::join(&fixed, &group, &topic).await;
+    // It takes a broker that notices: the protocol has the group wait for its next rebalance.
+    let (_data, _broker, connection) = embedded_with_topic_t().await;
+    let fixed = connection.clone().property("group.instance.id", "one");
+    let mut former = Observed::join(&fixed, "g", "t").await;
     while former.owned.len() < 4 {
         former.step().await;
     }
-    let mut other = Observed::join(&connection(), &group, &topic).await;
+    let mut other = Observed::join(&connection, "g", "t").await;
     // It is to let half of them go, and comes back instead of saying so.
     let _unanswered = loop {
         if let SourceEvent::Revoked { finished, .. } = next(&mut former.source).await {
@@ -184,7 +184,7 @@ async fn partitions_reach_their_next_owner_though_the_static_member_that_lets_th
         }
     };
 
-    let mut back = Observed::join(&fixed, &group, &topic).await;
+    let mut back = Observed::join(&fixed, "g", "t").await;
 
     settle(&mut back, &mut other, 4).await;
 }
@@ -234,8 +234,8 @@ async fn a_partition_that_was_paused_as_it_went_is_read_when_it_comes_back() {
     .await;
 }
 
-#[tokio::test]
-async fn a_static_member_that_was_taken_for_dead_starts_over_with_what_it_kept() {
+/// An embedded broker of a test's own, with a topic `t` of four partitions.
+async fn embedded_with_topic_t() -> (tempfile::TempDir, Broker, Connection) {
     let data = tempfile::tempdir().expect("a directory");
     let broker = Broker::start(BrokerConfig::new(data.path())).await;
     let broker = broker.expect("the embedded broker starts");
@@ -248,6 +248,12 @@ async fn a_static_member_that_was_taken_for_dead_starts_over_with_what_it_kept()
     };
     let admin = Admin::connect(&connection).expect("valid");
     admin.create_topics(&[topic]).await.expect("created");
+    (data, broker, connection)
+}
+
+#[tokio::test]
+async fn a_static_member_that_was_taken_for_dead_starts_over_with_what_it_kept() {
+    let (_data, broker, connection) = embedded_with_topic_t().await;
     let fixed = connection
         .clone()
         .property("group.instance.id", "one")

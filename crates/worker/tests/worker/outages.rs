@@ -63,22 +63,33 @@ async fn a_commit_that_an_outage_holds_up_frees_no_offset_and_buries_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_needs_the_store_waits_for_it() {
     let bench = Bench::new(1);
-    let worker = bench.start();
-    bench.produce("a", &["1"]);
-    bench.until("echoes", 1).await;
-
-    bench.produce("a", &["slow 2", "ask 3"]);
+    bench.produce("a", &["slow 1"]);
+    bench.produce("b", &["ask 2"]);
+    let settings = Settings {
+        // So that the second one is known to be new, and starts when the store is down.
+        concurrency: 1,
+        ..bench.settings()
+    };
+    let worker = bench.start_with(settings, bench.group.join(2_000));
+    worker.control.assign(&bench.partitions());
     bench
-        .until_true("it is asked", |bench| bench.calls.started("slow 2.") == 1)
+        .until_true("it is handled", |bench| bench.calls.started("slow 1") == 1)
         .await;
     bench.store.unavailable();
     tokio::time::sleep(Duration::from_secs(3_600)).await;
+    let asked = bench.calls.started("ask 2");
+    assert!(asked > 100, "it asked {asked} times");
+
     bench.store.available();
-    bench.until("echoes", 3).await;
+    bench.until("echoes", 2).await;
     worker.stop().await.expect("left in good order");
 
-    assert_eq!(bench.texts("echoes"), ["1", "slow 2", "ask 3"]);
     assert!(bench.log.records("notes.dlq").is_empty());
+    let finished = bench.store.finished();
+    assert!(
+        finished.iter().all(|one| one.parked.is_none()),
+        "it waits in its lane, and its runs do not count"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use longshore_event::{
     DeadLetter, OutgoingRecord, Position, Redrive, RedriveAction, redrive_topic,
 };
 use longshore_testkit::memory::Note;
-use longshore_worker::{Brake, OnDead, Park, ParkedState, Settings};
+use longshore_worker::{Brake, OnDead, ParkedState, Settings};
 use tokio::time::timeout;
 
 use crate::bench::{Bench, GROUP, Running, SOON};
@@ -265,14 +265,11 @@ async fn parked_keys_in_memory_are_bounded() {
     for n in 0..60 {
         bench.produce(&format!("k-{n}"), &["late", "behind"]);
     }
-    let worker = start(&bench, |settings| {
-        settings.park = Park {
-            max_keys: 10,
-            ..settings.park
-        };
-        settings.max_in_flight = 20;
-        settings.brake.share = 1.0;
-    });
+    let mut settings = bench.settings();
+    settings.park.max_keys = 10;
+    settings.brake.share = 1.0;
+    let worker = bench.start_with(settings, bench.group.join(20));
+    worker.control.assign(&bench.partitions());
     let mut most = 0;
     let watch = async {
         while bench.log.records("echoes").len() < 120 {

@@ -11,6 +11,7 @@ const LONG: Duration = Duration::from_secs(30);
 #[tokio::test(start_paused = true)]
 async fn a_revoked_partition_goes_after_its_in_flight_messages_are_finished() {
     let bench = Bench::new(1);
+    bench.publisher.set_latency(Duration::from_millis(100));
     bench.produce("a", &["slow 1", "slow 2"]);
     let worker = bench.start();
     bench

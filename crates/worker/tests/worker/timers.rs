@@ -177,6 +177,8 @@ async fn a_worker_that_stops_repeats_no_timer_of_a_partition_that_left_before() 
         .revoke(std::slice::from_ref(&left), Duration::from_secs(5));
     moved.await.expect("a timer holds nothing up");
     bench.until("echoes", 1).await;
+    // It is published, and not taken out of the store yet.
+    bench.store.set_latency(Duration::from_millis(500));
     first.stop().await.expect("left in good order");
 
     let second = bench.start();

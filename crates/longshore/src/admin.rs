@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use longshore_services::{ServiceClient, ServiceReport};
 use longshore_store::SqlStore;
 use longshore_worker::{Inspector, Report, Status, Store, StoreCounts};
 use prometheus_client::encoding::text::encode;
@@ -35,6 +36,9 @@ pub struct StatusPage {
     pub report: Report,
     /// What its store holds; `None` if it has none, or it does not answer.
     pub store: Option<StoreCounts>,
+    /// What is known of the services that it calls.
+    #[serde(default)]
+    pub services: Vec<ServiceReport>,
 }
 
 /// The endpoints, if they were asked for. Dropping it takes them away.
@@ -59,6 +63,7 @@ struct Watched {
     status: watch::Receiver<Status>,
     inspector: Inspector,
     store: Option<SqlStore>,
+    services: ServiceClient,
 }
 
 impl Admin {
@@ -84,11 +89,13 @@ impl Admin {
         status: watch::Receiver<Status>,
         inspector: Inspector,
         store: Option<SqlStore>,
+        services: ServiceClient,
     ) {
         let watched = Watched {
             status,
             inspector,
             store,
+            services,
         };
         // It is called once; a second worker would not be this one.
         drop(self.view.worker.set(watched));
@@ -184,6 +191,7 @@ async fn status(State(view): State<Arc<View>>) -> Response {
             .ok()
             .and_then(Result::ok)
             .filter(|_| watched.store.is_some()),
+        services: watched.services.report(),
     })
     .into_response()
 }

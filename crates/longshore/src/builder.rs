@@ -1,9 +1,10 @@
 //! What a worker is, apart from where it runs: its name, its topics, its tables and its handler.
 
+use longshore_services::ServiceClient;
 use longshore_store::{Migration, SqlStore};
 use longshore_worker::Handler;
 
-use crate::{ConnectedWorker, RunError, WorkerArgs};
+use crate::{ConnectedWorker, Correlated, RunError, WorkerArgs};
 
 /// Describes a worker. [`main`](crate::main) makes a process of it.
 ///
@@ -38,8 +39,21 @@ pub struct WorkerBuilder<H> {
 /// How effects become true, and with it what the handler is made of.
 pub(crate) enum Strategy<H> {
     Store(Box<dyn FnOnce(&SqlStore) -> H + Send>),
+    Calling(Box<dyn FnOnce(&SqlStore, &ServiceClient) -> H + Send>),
     Plain(H),
     Transaction(H),
+}
+
+impl<H: Handler> WorkerBuilder<Correlated<H>> {
+    /// As [`WorkerBuilder::new`], for a handler that calls other services: they are where `--help` says, their calls carry
+    /// the correlation id and the trace of the message being handled, and `/metrics` and `/status` tell of them.
+    pub fn calling(
+        name: &'static str,
+        handler: impl FnOnce(&SqlStore, &ServiceClient) -> H + Send + 'static,
+    ) -> Self {
+        let handler = move |store: &_, services: &_| Correlated(handler(store, services));
+        Self::with(name, Strategy::Calling(Box::new(handler)))
+    }
 }
 
 impl<H: Handler> WorkerBuilder<H> {
@@ -72,6 +86,10 @@ impl<H: Handler> WorkerBuilder<H> {
             migrations: &[],
             strategy,
         }
+    }
+
+    pub(crate) fn calls_services(&self) -> bool {
+        matches!(self.strategy, Strategy::Calling(_))
     }
 
     /// What `--help` says first.

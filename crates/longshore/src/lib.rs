@@ -19,11 +19,17 @@ pub use telemetry::{LogFormat, init_telemetry, log_to_file};
 mod arguments;
 pub use arguments::{KafkaProperty, WorkerArgs};
 
+mod service_args;
+pub use service_args::ServiceArgs;
+
 mod duration;
 pub use duration::parse_duration;
 
 mod builder;
 pub use builder::WorkerBuilder;
+
+mod correlated;
+pub use correlated::Correlated;
 
 mod connect;
 mod preflight;
@@ -44,6 +50,7 @@ pub mod prelude {
     pub use crate::WorkerBuilder;
     pub use jiff::Timestamp;
     pub use longshore_event::{Envelope, Event, Payload};
+    pub use longshore_services::{Service, ServiceClient};
     pub use longshore_store::{Migration, SqlStore};
     pub use longshore_worker::{Context, Failure, FailureExt, Handler, sql};
 }

@@ -5,6 +5,7 @@ mod completions;
 mod dlq;
 mod groups;
 mod produce;
+mod sandbox;
 mod stuck;
 mod tail;
 mod topics;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Stuck(stuck::StuckArguments),
     /// Run the embedded broker alone
     Broker(broker::BrokerArguments),
+    /// Run services over HTTP that stand in for product, payment, notification and carrier
+    Sandbox(sandbox::SandboxArguments),
     /// Write a completion script for a shell
     Completions(completions::CompletionsArguments),
 }
@@ -51,6 +54,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Groups(command) => groups::run(global, command).await,
         Command::Stuck(arguments) => stuck::run(global, arguments).await,
         Command::Broker(arguments) => broker::run(global, arguments).await,
+        Command::Sandbox(arguments) => sandbox::run(global, arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use longshore::{KafkaProperty, WorkerArgs, WorkerBuilder};
+use longshore::{KafkaProperty, ServiceArgs, WorkerArgs, WorkerBuilder};
 use longshore_kafka::Connection;
+use longshore_services::Service;
 use longshore_store::StoreUrl;
 use longshore_worker::{Handler, Status};
 use prometheus_client::registry::Registry;
@@ -23,6 +24,7 @@ pub(super) struct Workers {
     /// Where each of them answers, for `longshore stuck`.
     addresses: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
+    services: ServiceArgs,
 }
 
 /// The file that says where the workers of the `longshore up` that uses `data` answer.
@@ -31,13 +33,19 @@ pub(crate) fn workers_file(data: &Path) -> PathBuf {
 }
 
 impl Workers {
-    pub(super) async fn start(connection: &Connection, data: &Path) -> anyhow::Result<Self> {
+    /// `services` is where they find the services that they call.
+    pub(super) async fn start(
+        connection: &Connection,
+        data: &Path,
+        services: &[(Service, String)],
+    ) -> anyhow::Result<Self> {
         let mut workers = Self {
             tasks: JoinSet::new(),
             registries: Vec::new(),
             statuses: Vec::new(),
             addresses: Vec::new(),
             stop: watch::Sender::new(false),
+            services: ServiceArgs::at(services),
         };
         workers
             .add(
@@ -84,6 +92,7 @@ impl Workers {
             .map(|property| KafkaProperty(Some(property)))
             .collect();
         args.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into());
+        args.services = self.services.clone();
         let connected = worker.connect(&args).await;
         let connected = connected.with_context(|| format!("cannot start the worker {group}"))?;
         self.addresses.extend(connected.admin_address());

@@ -8,4 +8,5 @@ mod lifecycle;
 mod order_flow;
 mod outages;
 mod redrive;
+mod services;
 mod support;

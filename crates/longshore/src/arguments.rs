@@ -345,6 +345,27 @@ mod tests {
     }
 
     #[test]
+    fn every_service_has_its_flag_and_variable() {
+        for service in Service::ALL {
+            let flag = format!("--{service}-service-url");
+            let url = format!("http://{service}:1/");
+            let args = parse(&[&flag, &url]).expect("valid").services;
+            let addresses = args.addresses().expect("valid");
+            assert_eq!(addresses.get(service).map(|url| url.as_str()), Some(&*url));
+            let at = ServiceArgs::at(&[(service, url)]);
+            assert_eq!(at.addresses().expect("valid"), addresses);
+
+            let command = WorkerArgs::command(&WorkerBuilder::plain("nothing", Nothing));
+            let id = flag.trim_start_matches('-').replace('-', "_");
+            let argument = command
+                .get_arguments()
+                .find(|argument| argument.get_id() == &*id);
+            let variable = argument.and_then(|argument| argument.get_env());
+            assert_eq!(variable, Some(service.variable().as_ref()));
+        }
+    }
+
+    #[test]
     fn help_shows_the_flags_of_services_where_they_are_called() {
         let calls_none = WorkerArgs::command(&WorkerBuilder::plain("nothing", Nothing));
         let calls = WorkerBuilder::calling("nothing", |_, _| Nothing);

@@ -36,10 +36,13 @@ pub struct WorkerBuilder<H> {
     pub(crate) strategy: Strategy<H>,
 }
 
+/// Makes the handler of a worker that calls services.
+type MakeCalling<H> = Box<dyn FnOnce(&SqlStore, &ServiceClient) -> H + Send>;
+
 /// How effects become true, and with it what the handler is made of.
 pub(crate) enum Strategy<H> {
     Store(Box<dyn FnOnce(&SqlStore) -> H + Send>),
-    Calling(Box<dyn FnOnce(&SqlStore, &ServiceClient) -> H + Send>),
+    Calling(MakeCalling<H>),
     Plain(H),
     Transaction(H),
 }

@@ -21,29 +21,6 @@ pub struct AddressError {
 }
 
 impl Addresses {
-    /// Reads the variables of this process: [`Service::variable`] names them. What is not set or empty is not known.
-    ///
-    /// # Errors
-    /// [`AddressError`] for the first that is no URL.
-    pub fn from_environment() -> Result<Self, AddressError> {
-        Self::from_variables(|name| std::env::var(name).ok())
-    }
-
-    /// The same with any source of variables.
-    ///
-    /// # Errors
-    /// [`AddressError`] for the first that is no URL.
-    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, AddressError> {
-        let mut addresses = Self::default();
-        for service in Service::ALL {
-            match variable(service.variable()) {
-                Some(url) if !url.trim().is_empty() => addresses.set(service, url.trim())?,
-                _ => {}
-            }
-        }
-        Ok(addresses)
-    }
-
     /// Says where a service is.
     ///
     /// # Errors
@@ -80,28 +57,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_come_from_the_variables_that_are_set() {
-        let addresses = Addresses::from_variables(|name| match name {
-            "PAYMENT_SERVICE_URL" => Some(" http://pay:8080/v1 ".into()),
-            "CARRIER_SERVICE_URL" => Some(String::new()),
-            _ => None,
-        })
-        .expect("valid");
-
-        let payment = addresses.get(Service::Payment).map(Url::as_str);
-        assert_eq!(payment, Some("http://pay:8080/v1"));
-        assert_eq!(addresses.iter().count(), 1);
-    }
-
-    #[test]
     fn what_is_no_address_names_the_variable() {
-        for wrong in ["pay:8080", "pay", "ftp://pay", "http://pay/?a=b", "http://"] {
-            let set = |name: &str| (name == "PAYMENT_SERVICE_URL").then(|| wrong.to_owned());
-            let error = Addresses::from_variables(set).expect_err(wrong);
-            assert!(
-                error.to_string().starts_with("PAYMENT_SERVICE_URL"),
-                "{error}"
-            );
+        for wrong in [
+            "pay:8080",
+            "pay",
+            "ftp://pay",
+            "http://pay/?a=b",
+            "http://",
+            "",
+        ] {
+            let set = Addresses::default().set(Service::Payment, wrong);
+            let error = set.expect_err(wrong).to_string();
+            assert!(error.starts_with("PAYMENT_SERVICE_URL"), "{error}");
         }
     }
 }

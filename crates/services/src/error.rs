@@ -16,7 +16,7 @@ const EXCERPT: usize = 300;
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Ask again later.
-    #[error("the {service} service is not available at {url}")]
+    #[error("calling {service} at {url} failed")]
     Unavailable {
         /// Which service.
         service: Service,
@@ -28,7 +28,7 @@ pub enum CallError {
         source: Unavailability,
     },
     /// The request is wrong, and will be wrong next time.
-    #[error("the {service} service rejects the request to {url}")]
+    #[error("{service} rejects the request to {url}")]
     Rejected {
         /// Which service.
         service: Service,
@@ -40,7 +40,7 @@ pub enum CallError {
         source: Problem,
     },
     /// It answered, with what cannot be made sense of.
-    #[error("the {service} service answers {url} with nonsense")]
+    #[error("{service} answers {url} with nonsense")]
     Nonsense {
         /// Which service.
         service: Service,
@@ -52,7 +52,7 @@ pub enum CallError {
         source: Nonsense,
     },
     /// The request cannot be written down, and was not sent.
-    #[error("the request to the {service} service is no JSON")]
+    #[error("the request to {service} is no JSON")]
     Unsendable {
         /// Which service.
         service: Service,
@@ -74,7 +74,7 @@ pub enum Unavailability {
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
     /// It says so itself: 5xx, 429 and the like.
-    #[error("it says so")]
+    #[error("it refuses for now")]
     Refused(#[source] Problem),
 }
 

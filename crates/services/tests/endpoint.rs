@@ -226,7 +226,7 @@ async fn after_three_tries_the_service_is_unavailable() {
     assert!(!failure.is_outage(), "it was asked");
     let told = failure.message();
     assert!(
-        told.ends_with("it says so: status 503: Out of order: the bank is closed"),
+        told.ends_with("it refuses for now: status 503: Out of order: the bank is closed"),
         "{told}"
     );
 }

@@ -6,7 +6,7 @@ use super::wire::{ReleaseRequest, ReservationAnswer, ReservationRequest};
 use super::{Done, failed};
 use crate::{Inventory, Item, Reservation, ServiceError};
 
-const NAME: &str = "the stock";
+const NAME: &str = "the product service";
 
 /// [`Inventory`] over HTTP.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ impl Notifier for RemoteNotifier {
             kind: notice.kind,
         };
         let answer = self.0.post::<Done>(&["notices"], key, &request).await;
-        answer.map_err(|error| failed("the notification", error))?;
+        answer.map_err(|error| failed("the notification service", error))?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use super::wire::{ChargeAnswer, ChargeRequest, RefundRequest};
 use super::{Done, failed};
 use crate::{Charge, Payment, Payments, Refund, ServiceError};
 
-const NAME: &str = "the payment";
+const NAME: &str = "the payment service";
 
 /// [`Payments`] over HTTP.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use longshore_testkit::wait::eventually;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use crate::crashes::kill_in_turn;
 use crate::support::ledger;
 use crate::support::order::{DELIVERED, Order};
 use crate::support::system::{FLOW, System, all_delivered_once};
@@ -47,7 +48,7 @@ fn start_workers(system: &System, sandbox: &SandboxServer, breaker: Duration) ->
         launch
             .variables
             .push(("LONGSHORE_SERVICE_BREAKER", breaker));
-        launch.start()
+        launch.instance(1).start()
     };
     KINDS.iter().map(start).collect()
 }
@@ -133,10 +134,8 @@ async fn out_while_orders_flow(count: usize, away: Duration, open: Duration) {
     }
 }
 
-#[tokio::test]
-async fn services_are_flaky_slow_and_lose_answers() {
-    let system = System::start().await;
-    let sandbox = sandbox(&system).await;
+/// Some of everything that a network does to a call.
+fn make_flaky(sandbox: &SandboxServer) {
     for service in [Service::Product, Service::Payment, Service::Carrier] {
         sandbox.knobs().turn(service, |knobs| {
             knobs.errors = 0.1;
@@ -144,6 +143,13 @@ async fn services_are_flaky_slow_and_lose_answers() {
             knobs.latency_ms = 5;
         });
     }
+}
+
+#[tokio::test]
+async fn services_are_flaky_slow_and_lose_answers() {
+    let system = System::start().await;
+    let sandbox = sandbox(&system).await;
+    make_flaky(&sandbox);
     let orders = Order::many(ORDERS);
     let workers = start_workers(&system, &sandbox, BREAKER);
     let mut observer = system.observer().await;
@@ -161,4 +167,25 @@ async fn services_are_flaky_slow_and_lose_answers() {
     for worker in workers {
         assert!(worker.stop().await.success());
     }
+}
+
+#[tokio::test]
+async fn workers_are_killed_while_services_are_flaky() {
+    let system = System::start().await;
+    let sandbox = sandbox(&system).await;
+    make_flaky(&sandbox);
+    let orders = Order::many(ORDERS);
+    let mut workers = start_workers(&system, &sandbox, BREAKER);
+    let mut observer = system.observer().await;
+    for worker in &workers {
+        worker.ready().await;
+    }
+
+    tokio::select! {
+        () = system.send_slowly(&orders, PER_SECOND) => {}
+        () = kill_in_turn(&mut workers, Duration::from_secs(1)) => {}
+    }
+
+    let books = system.sandbox_store();
+    all_delivered_once(&mut observer, &orders, [&books, &books]).await;
 }

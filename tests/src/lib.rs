@@ -10,6 +10,7 @@
 //! | `dead_letters` | that what is no event, or fails for good, is set aside as the bytes it was |
 //! | `redrive` | that dead letters come back once, and that what is parked waits through a kill |
 //! | `outages` | that a broker, a database or a topic that is away for a while costs and doubles nothing |
+//! | `services` | the same of the services that workers call over HTTP |
 //! | `crashes` | the same of workers killed with -9 |
 //! | `followers` | that analytics equal the log and mails are written once, whoever is killed meanwhile |
 //! | `expiry` | that orders that are not paid in time are asked to be cancelled, once, across a kill |

@@ -6,6 +6,7 @@ mod completions;
 mod dlq;
 mod groups;
 mod produce;
+mod sandbox;
 mod stuck;
 mod tail;
 mod topics;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Analytics(analytics::AnalyticsArguments),
     /// Run the embedded broker alone
     Broker(broker::BrokerArguments),
+    /// Run services over HTTP that stand in for product, payment, notification and carrier
+    Sandbox(sandbox::SandboxArguments),
     /// Write a completion script for a shell
     Completions(completions::CompletionsArguments),
 }
@@ -55,6 +58,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Stuck(arguments) => stuck::run(global, arguments).await,
         Command::Analytics(arguments) => analytics::run(global, arguments).await,
         Command::Broker(arguments) => broker::run(global, arguments).await,
+        Command::Sandbox(arguments) => sandbox::run(global, arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }

@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use longshore_services::{ServiceClient, ServiceReport};
 use longshore_store::SqlStore;
 use longshore_worker::{Inspector, Report, Status, Store, StoreCounts};
 use prometheus_client::encoding::text::encode;
@@ -37,6 +38,9 @@ pub struct StatusPage {
     pub report: Report,
     /// What its store holds; `None` if it has none, or it does not answer.
     pub store: Option<StoreCounts>,
+    /// What is known of the services that it calls.
+    #[serde(default)]
+    pub services: Vec<ServiceReport>,
 }
 
 /// The endpoints, if they were asked for. Dropping it takes them away.
@@ -63,6 +67,7 @@ struct Watched {
     store: Option<SqlStore>,
     /// The worker's own; without any it is empty, and nothing is found there.
     routes: Router,
+    services: ServiceClient,
 }
 
 impl Admin {
@@ -89,12 +94,14 @@ impl Admin {
         inspector: Inspector,
         store: Option<SqlStore>,
         routes: Option<Router>,
+        services: ServiceClient,
     ) {
         let watched = Watched {
             status,
             inspector,
             store,
             routes: routes.unwrap_or_default(),
+            services,
         };
         // It is called once; a second worker would not be this one.
         drop(self.view.worker.set(watched));
@@ -201,6 +208,7 @@ async fn status(State(view): State<Arc<View>>) -> Response {
             .ok()
             .and_then(Result::ok)
             .filter(|_| watched.store.is_some()),
+        services: watched.services.report(),
     })
     .into_response()
 }

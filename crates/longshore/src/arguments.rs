@@ -12,7 +12,7 @@ use longshore_store::StoreUrl;
 use longshore_worker::{Handler, OnDead, Park, Retention, Retry, Settings};
 
 use crate::duration::parse_duration;
-use crate::{LogFormat, WorkerBuilder};
+use crate::{LogFormat, ServiceArgs, WorkerBuilder};
 
 /// The default of `--transaction-timeout`.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -120,7 +120,13 @@ pub struct WorkerArgs {
         value_name = "FORMAT"
     )]
     pub log_format: LogFormat,
+    /// The services that it calls, if it does.
+    #[command(flatten, next_help_heading = SERVICES)]
+    pub services: ServiceArgs,
 }
+
+/// Above the flags of [`ServiceArgs`], which `--help` shows where they mean something.
+const SERVICES: &str = "Services";
 
 /// A librdkafka property; nothing, where the environment has an empty line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +162,7 @@ impl WorkerArgs {
             transaction_timeout: TRANSACTION_TIMEOUT,
             admin_listen: None,
             log_format: LogFormat::default(),
+            services: ServiceArgs::default(),
         }
     }
 
@@ -186,7 +193,12 @@ impl WorkerArgs {
                  Exit codes: 0 stopped as it was told, 1 failed, 2 wrong usage. TIME is a number with ms, s, m or h."
             ));
         // The doc comments of the structs are not the worker's description.
-        A::augment_args(Self::augment_args(command)).about(worker.about)
+        let command = A::augment_args(Self::augment_args(command)).about(worker.about);
+        let calls_none = !worker.calls_services();
+        command.mut_args(|argument| match argument.get_help_heading() {
+            Some(SERVICES) => argument.hide(calls_none),
+            _ => argument,
+        })
     }
 
     /// Where the brokers are.
@@ -261,6 +273,7 @@ fn count() -> impl clap::builder::TypedValueParser<Value = usize> {
 mod tests {
     use super::*;
     use longshore_event::{DecodeError, Envelope, Payload, Record};
+    use longshore_services::{CallSettings, Service};
     use longshore_worker::{Context, Failure};
 
     struct Nothing;
@@ -322,6 +335,9 @@ mod tests {
             .expect("valid")
             .transaction_timeout;
         assert_eq!(timeout, WorkerArgs::new("k:1").transaction_timeout);
+        let services = parse(&[]).expect("valid").services;
+        assert_eq!(services.settings(), ServiceArgs::default().settings());
+        assert_eq!(services.settings(), CallSettings::default());
         assert_eq!(format!("{parsed:?}"), format!("{defaults:?}"));
         assert_eq!(format!("{defaults:?}"), format!("{:?}", Settings::new("g")));
     }
@@ -349,6 +365,52 @@ mod tests {
     }
 
     #[test]
+    fn services_are_where_the_flags_say_and_an_empty_one_says_nothing() {
+        let args = parse(&[
+            "--payment-service-url",
+            "http://pay:8080/v1",
+            "--carrier-service-url",
+            "",
+        ])
+        .expect("valid");
+        let addresses = args.services.addresses().expect("valid");
+        let payment = addresses.get(Service::Payment).map(|url| url.as_str());
+        assert_eq!(payment, Some("http://pay:8080/v1"));
+        assert!(addresses.get(Service::Carrier).is_none());
+    }
+
+    #[test]
+    fn every_service_has_its_flag_and_variable() {
+        for service in Service::ALL {
+            let flag = format!("--{service}-service-url");
+            let url = format!("http://{service}:1/");
+            let args = parse(&[&flag, &url]).expect("valid").services;
+            let addresses = args.addresses().expect("valid");
+            assert_eq!(addresses.get(service).map(|url| url.as_str()), Some(&*url));
+            let at = ServiceArgs::at(&[(service, url)]);
+            assert_eq!(at.addresses().expect("valid"), addresses);
+
+            let command = WorkerArgs::command(&WorkerBuilder::plain("nothing", Nothing));
+            let id = flag.trim_start_matches('-').replace('-', "_");
+            let argument = command
+                .get_arguments()
+                .find(|argument| argument.get_id() == &*id);
+            let variable = argument.and_then(|argument| argument.get_env());
+            assert_eq!(variable, Some(service.variable().as_ref()));
+        }
+    }
+
+    #[test]
+    fn help_shows_the_flags_of_services_where_they_are_called() {
+        let calls_none = WorkerArgs::command(&WorkerBuilder::plain("nothing", Nothing));
+        let calls = WorkerBuilder::calling("nothing", |_, _| Nothing);
+        let flag = "--payment-service-url";
+        let shown = |mut command: Command| command.render_long_help().to_string().contains(flag);
+        assert!(!shown(calls_none));
+        assert!(shown(WorkerArgs::command(&calls)));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_wrong_usage() {
         for arguments in [
             ["--concurrency", "0"],
@@ -356,6 +418,8 @@ mod tests {
             ["--drain", "soon"],
             ["--kafka", "x"],
             ["--store", "mysql://s3cret@host"],
+            ["--payment-service-url", "pay:8080"],
+            ["--service-tries", "0"],
         ] {
             let error = parse(&arguments).expect_err(arguments[0]);
             assert_eq!(error.exit_code(), 2, "{arguments:?}");

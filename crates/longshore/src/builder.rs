@@ -2,10 +2,11 @@
 
 use axum::Router;
 use longshore_event::Event;
+use longshore_services::ServiceClient;
 use longshore_store::{Migration, SqlStore};
 use longshore_worker::Handler;
 
-use crate::{ConnectedWorker, EventBus, Published, RunError, WorkerArgs};
+use crate::{ConnectedWorker, Correlated, EventBus, Published, RunError, WorkerArgs};
 
 /// Describes a worker. [`main`](crate::main) makes a process of it.
 ///
@@ -42,11 +43,27 @@ pub struct WorkerBuilder<H> {
 /// What makes the worker's own routes of its store.
 pub(crate) type Routes = Box<dyn FnOnce(&SqlStore) -> Router + Send>;
 
+/// Makes the handler of a worker that calls services.
+type MakeCalling<H> = Box<dyn FnOnce(&SqlStore, &ServiceClient) -> H + Send>;
+
 /// How effects become true, and with it what the handler is made of.
 pub(crate) enum Strategy<H> {
     Store(Box<dyn FnOnce(&SqlStore) -> H + Send>),
+    Calling(MakeCalling<H>),
     Plain(H),
     Transaction(H),
+}
+
+impl<H: Handler> WorkerBuilder<Correlated<H>> {
+    /// As [`WorkerBuilder::new`], for a handler that calls other services: they are where `--help` says, their calls carry
+    /// the correlation id and the trace of the message being handled, and `/metrics` and `/status` tell of them.
+    pub fn calling(
+        name: &'static str,
+        handler: impl FnOnce(&SqlStore, &ServiceClient) -> H + Send + 'static,
+    ) -> Self {
+        let handler = move |store: &_, services: &_| Correlated(handler(store, services));
+        Self::with(name, Strategy::Calling(Box::new(handler)))
+    }
 }
 
 impl<H: Handler> WorkerBuilder<H> {
@@ -81,6 +98,10 @@ impl<H: Handler> WorkerBuilder<H> {
             bus: EventBus::new(),
             strategy,
         }
+    }
+
+    pub(crate) fn calls_services(&self) -> bool {
+        matches!(self.strategy, Strategy::Calling(_))
     }
 
     /// What `--help` says first.

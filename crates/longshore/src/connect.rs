@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_kafka::{KafkaPublisher, KafkaSource, TransactionStrategy};
-use longshore_store::{OpenError, SqlStore, StoreUrl};
+use longshore_services::ServiceClient;
+use longshore_store::{Migration, OpenError, SqlStore, StoreUrl};
 use longshore_worker::{Handler, Metrics, PlainStrategy, StoreStrategy, Worker};
 use prometheus_client::registry::Registry;
 use tracing::warn;
@@ -33,6 +34,11 @@ impl<H: Handler> WorkerBuilder<H> {
         let group = args.group.as_deref().unwrap_or(self.name);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, group);
+        let services = match self.calls_services() {
+            true => args.services.client()?,
+            false => ServiceClient::none(),
+        };
+        services.register(&mut registry);
         let registry = Arc::new(registry);
         let admin = Admin::start(args.admin_listen, registry.clone()).await?;
 
@@ -42,10 +48,12 @@ impl<H: Handler> WorkerBuilder<H> {
         let in_transactions = matches!(self.strategy, Strategy::Transaction(_));
         let (handler, store) = match self.strategy {
             Strategy::Store(make) => {
-                let url = args.store.clone();
-                let url = url.unwrap_or_else(|| StoreUrl::sqlite(format!("{group}.db")));
-                let store = open(&url, || SqlStore::open(&url, group, self.migrations)).await?;
+                let store = store(args, group, self.migrations).await?;
                 (make(&store), Some(store))
+            }
+            Strategy::Calling(make) => {
+                let store = store(args, group, self.migrations).await?;
+                (make(&store, &services), Some(store))
             }
             Strategy::Plain(handler) | Strategy::Transaction(handler) => (handler, None),
         };
@@ -54,6 +62,8 @@ impl<H: Handler> WorkerBuilder<H> {
             KafkaSource::subscribe(&connection, group, &reads, args.max_in_flight, args.drain)
                 .await?;
         preflight::warn_of_missing_topics(&connection, &self.reads, &self.publishes).await;
+        // It may take as long as a service is slow, and nothing waits for what it finds.
+        tokio::spawn(preflight::warn_of_services_away(services.clone()));
 
         let settings = args.settings(group);
         let worker = match &store {
@@ -79,7 +89,7 @@ impl<H: Handler> WorkerBuilder<H> {
         };
         let routes = self.routes.zip(store.as_ref());
         let routes = routes.map(|(make, store)| make(store));
-        admin.watch(worker.status(), worker.inspector(), store, routes);
+        admin.watch(worker.status(), worker.inspector(), store, routes, services);
         Ok(ConnectedWorker {
             worker,
             registry,
@@ -87,6 +97,17 @@ impl<H: Handler> WorkerBuilder<H> {
             admin,
         })
     }
+}
+
+/// The worker's store, where it was told or in the working directory.
+async fn store(
+    args: &WorkerArgs,
+    group: &str,
+    migrations: &'static [Migration],
+) -> Result<SqlStore, RunError> {
+    let url = args.store.clone();
+    let url = url.unwrap_or_else(|| StoreUrl::sqlite(format!("{group}.db")));
+    open(&url, || SqlStore::open(&url, group, migrations)).await
 }
 
 /// Opens the store, for ever if it is only not there yet: a database often starts after its clients.

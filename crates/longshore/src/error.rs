@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use longshore_kafka::KafkaError;
+use longshore_services::ClientError;
 use longshore_store::{OpenError, StoreUrl};
 use longshore_topics::LoadError;
 use longshore_worker::SourceError;
@@ -36,6 +37,9 @@ pub enum RunError {
         /// What is wrong with it.
         source: OpenError,
     },
+    /// The services that it calls cannot be called.
+    #[error(transparent)]
+    Services(#[from] ClientError),
     /// The consumer cannot start or go on.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -62,8 +66,12 @@ impl RunError {
     /// 2 if the command line is wrong, 1 if something failed.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::TopicsDir(_) | Self::UndescribedTopic { .. } | Self::Properties(_) => 2,
-            Self::Store { .. }
+            Self::TopicsDir(_)
+            | Self::UndescribedTopic { .. }
+            | Self::Properties(_)
+            | Self::Services(ClientError::Address(_)) => 2,
+            Self::Services(ClientError::Tls(_))
+            | Self::Store { .. }
             | Self::Source(_)
             | Self::AdminListen { .. }
             | Self::Signals(_)

@@ -19,6 +19,9 @@ pub use telemetry::{LogFormat, init_telemetry, log_to_file};
 mod arguments;
 pub use arguments::{KafkaProperty, WorkerArgs};
 
+mod service_args;
+pub use service_args::ServiceArgs;
+
 mod duration;
 pub use duration::parse_duration;
 
@@ -26,6 +29,9 @@ mod builder;
 /// In the version that [`WorkerBuilder::routes`] takes routers of.
 pub use axum;
 pub use builder::WorkerBuilder;
+
+mod correlated;
+pub use correlated::Correlated;
 
 mod event_bus;
 pub use event_bus::{Announcing, EventBus, Published};
@@ -49,6 +55,7 @@ pub mod prelude {
     pub use crate::WorkerBuilder;
     pub use jiff::Timestamp;
     pub use longshore_event::{Envelope, Event, Payload};
+    pub use longshore_services::{Service, ServiceClient};
     pub use longshore_store::{Migration, SqlStore};
     pub use longshore_worker::{Context, Failure, FailureExt, Handler, sql};
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use longshore_event::{dead_letter_topic, redrive_topic};
 use longshore_kafka::{Admin, Connection, KafkaError};
+use longshore_services::ServiceClient;
 use longshore_topics::TopicSpec;
 use tracing::warn;
 
@@ -79,6 +80,15 @@ pub(crate) async fn warn_of_missing_topics(
             topic,
             "topic does not exist; events for it wait in the outbox until `longshore topics apply` creates it"
         );
+    }
+}
+
+/// Warns of services that do not answer. Messages that need them wait.
+pub(crate) async fn warn_of_services_away(services: ServiceClient) {
+    for health in services.health().await {
+        if let Some(problem) = health.problem {
+            warn!(service = %health.service, url = health.url, problem, "service is not healthy");
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Reading order: [`OrderCreated`] and its siblings are the events; [`OrderState`] is the state machine and
 //! [`OrderTable`] its mirror in a worker's store; [`Inventory`], [`Payments`] and [`Carrier`] are the services, with
-//! the [`sandbox`] that stands in for them; [`OrderCreatedHandler`], [`OrderPaidHandler`] and [`OrderShippedHandler`]
-//! decide; [`order_created`], [`order_paid`] and [`order_shipped`] are the workers around them. [`mod@expiry`],
-//! [`mod@analytics`] and [`mod@notifications`] follow orders from the side.
+//! [`remote`] over HTTP, or the [`sandbox`] that stands in for them; [`OrderCreatedHandler`], [`OrderPaidHandler`] and
+//! [`OrderShippedHandler`] decide; [`order_created`], [`order_paid`] and [`order_shipped`] are the workers around them.
+//! [`mod@expiry`], [`mod@analytics`] and [`mod@notifications`] follow orders from the side.
 
 mod money;
 pub use money::{Currency, Money, MoneyError};
@@ -42,6 +42,11 @@ pub use port::{
 
 pub mod sandbox;
 pub use sandbox::Sandbox;
+
+pub mod remote;
+
+mod services;
+pub use services::OrderServices;
 
 mod handler;
 pub use handler::{OrderCreatedHandler, OrderPaidHandler, OrderShippedHandler};

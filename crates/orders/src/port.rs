@@ -8,6 +8,7 @@
 //! event but the same purchase. A key made of the event's id would charge for it twice.
 
 use longshore_worker::Failure;
+use serde::{Deserialize, Serialize};
 
 use crate::{Item, Money};
 
@@ -155,7 +156,8 @@ pub struct Notice<'a> {
 }
 
 /// What a user is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
     /// The order is paid for.
     Confirmed,
@@ -198,7 +200,7 @@ pub enum ServiceError {
 /// What the runtime should do next.
 pub(crate) fn failure(error: ServiceError) -> Failure {
     match error {
-        // Transient, or an outage if it is the sandbox's store that is away.
+        // Transient, or an outage if the sandbox's store is away, or the service is not even asked.
         ServiceError::Unavailable { .. } => error.into(),
         ServiceError::Rejected { .. } => Failure::permanent(error),
     }

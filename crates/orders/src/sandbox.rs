@@ -29,6 +29,7 @@ use crate::port::{
 };
 
 mod attempts;
+mod books;
 mod entry;
 mod ledger;
 mod statement;
@@ -36,6 +37,8 @@ mod statement;
 use attempts::Attempts;
 use entry::{Entry, Outcome};
 use ledger::{Ledger, LedgerError};
+
+pub use books::{Books, OrderBalance, Sums, Totals};
 
 /// Out of stock.
 pub const SOLD_OUT: &str = "TEST-SOLD-OUT";
@@ -52,6 +55,9 @@ pub const SLOW: &str = "TEST-SLOW";
 pub const FLAKY_FAILURES: i64 = 2;
 /// Time that a charge of an order with [`SLOW`] in it takes.
 pub const SLOW_ANSWER: Duration = Duration::from_secs(1);
+
+/// The tables of a sandbox that is a service of its own.
+pub const MIGRATIONS: &[Migration] = &[TABLES];
 
 /// `sandbox_ledger`: amounts in minor units, times in milliseconds since 1970.
 pub(crate) const TABLES: Migration = Migration {

@@ -1,30 +1,36 @@
 //! The three order workers, ready to run: as processes of their own, or all in one by `longshore up`.
 
-use longshore::WorkerBuilder;
+use longshore::{Correlated, WorkerBuilder};
 use longshore_event::Event;
 
 use crate::{
     MIGRATIONS, OrderCancelled, OrderCreated, OrderCreatedHandler, OrderDelivered, OrderPaid,
-    OrderPaidHandler, OrderShipped, OrderShippedHandler, Sandbox,
+    OrderPaidHandler, OrderServices, OrderShipped, OrderShippedHandler,
 };
 
 /// Takes new orders to payment, or cancels them.
-pub fn order_created() -> WorkerBuilder<OrderCreatedHandler<Sandbox, Sandbox>> {
-    WorkerBuilder::new("order-created", OrderCreatedHandler::sandbox)
-        .about("Reserves the goods of new orders and charges for them")
-        .reads(OrderCreated::TOPIC)
-        .publishes(OrderPaid::TOPIC)
-        .publishes(OrderCancelled::TOPIC)
-        .migrations(MIGRATIONS)
+pub fn order_created()
+-> WorkerBuilder<Correlated<OrderCreatedHandler<OrderServices, OrderServices>>> {
+    WorkerBuilder::calling("order-created", |store, client| {
+        let services = OrderServices::new(client, store);
+        OrderCreatedHandler::new(services.clone(), services, store)
+    })
+    .about("Reserves the goods of new orders and charges for them")
+    .reads(OrderCreated::TOPIC)
+    .publishes(OrderPaid::TOPIC)
+    .publishes(OrderCancelled::TOPIC)
+    .migrations(MIGRATIONS)
 }
 
 /// Takes paid orders to shipment.
-pub fn order_paid() -> WorkerBuilder<OrderPaidHandler<Sandbox>> {
-    WorkerBuilder::new("order-paid", OrderPaidHandler::sandbox)
-        .about("Books the shipment of paid orders")
-        .reads(OrderPaid::TOPIC)
-        .publishes(OrderShipped::TOPIC)
-        .migrations(MIGRATIONS)
+pub fn order_paid() -> WorkerBuilder<Correlated<OrderPaidHandler<OrderServices>>> {
+    WorkerBuilder::calling("order-paid", |store, client| {
+        OrderPaidHandler::new(OrderServices::new(client, store), store)
+    })
+    .about("Books the shipment of paid orders")
+    .reads(OrderPaid::TOPIC)
+    .publishes(OrderShipped::TOPIC)
+    .migrations(MIGRATIONS)
 }
 
 /// Takes shipped orders to their end.

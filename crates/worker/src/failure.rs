@@ -34,7 +34,7 @@ impl Failure {
     /// Says nothing about the message: what its own store or services need is out of reach. The message waits in its
     /// lane and is tried again for ever; such a run does not count as an attempt.
     ///
-    /// An error raised with `?` is one by itself if it is a [`StoreError::Unavailable`] or caused by one.
+    /// An error raised with `?` is one by itself if it is a [`StoreError::Unavailable`] or an [`Outage`], or caused by one.
     pub fn outage<E: Into<Box<dyn Error + Send + Sync>>>(error: E) -> Self {
         Self {
             is_outage: true,
@@ -83,7 +83,7 @@ impl Failure {
 
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        if says_store_is_away(&error) {
+        if says_out_of_reach(&error) {
             return Self::outage(error);
         }
         Self::transient(error)
@@ -122,8 +122,24 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     message
 }
 
-/// Whether the error, or what caused it, is an unavailable store. Errors that are shared come in an [`Arc`].
-fn says_store_is_away(error: &(dyn Error + 'static)) -> bool {
+/// A cause that makes an error an outage at the `?`: what is needed is out of reach, and was not even asked about this
+/// message.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Outage(String);
+
+impl Outage {
+    /// An outage, with its reason.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// Whether the error, or what caused it, is an outage or an unavailable store. Errors that are shared come in an [`Arc`].
+fn says_out_of_reach(error: &(dyn Error + 'static)) -> bool {
+    if error.is::<Outage>() {
+        return true;
+    }
     let shared = error
         .downcast_ref::<Arc<StoreError>>()
         .map(|store| &**store);
@@ -131,7 +147,7 @@ fn says_store_is_away(error: &(dyn Error + 'static)) -> bool {
     match store {
         Some(StoreError::Unavailable(_)) => true,
         Some(_) => false,
-        None => error.source().is_some_and(says_store_is_away),
+        None => error.source().is_some_and(says_out_of_reach),
     }
 }
 
@@ -165,6 +181,17 @@ mod tests {
         let rejected = Failure::from(StoreError::Rejected("no such table".into()));
         assert!(unavailable.is_outage());
         assert!(!rejected.is_outage());
+    }
+
+    #[test]
+    fn what_an_outage_causes_is_an_outage() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("not asked")]
+        struct NotAsked(#[source] Outage);
+
+        let failure = Failure::from(NotAsked(Outage::new("it is down")));
+        assert!(failure.is_outage());
+        assert_eq!(failure.message(), "not asked: it is down");
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod handler;
 pub use handler::{Context, Handler, PendingTimer, SetTimer};
 
 mod failure;
-pub use failure::{Failure, FailureExt};
+pub use failure::{Failure, FailureExt, Outage};
 
 mod effects;
 pub use effects::{Claim, Finished, OutboxRow, Statement, Value, sql};

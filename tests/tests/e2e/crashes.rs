@@ -13,7 +13,7 @@ const ORDERS: usize = 300;
 const PER_SECOND: u32 = 30;
 
 /// Kills one worker after the other, one in each interval, and starts it again at once, without end.
-async fn kill_in_turn(workers: &mut [Worker], every: Duration) {
+pub(crate) async fn kill_in_turn(workers: &mut [Worker], every: Duration) {
     let mut ticks = interval(every);
     ticks.tick().await;
     for turn in (0..workers.len()).cycle() {

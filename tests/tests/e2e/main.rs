@@ -10,4 +10,5 @@ mod lifecycle;
 mod order_flow;
 mod outages;
 mod redrive;
+mod services;
 mod support;

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use jiff::Timestamp;
 use longshore::StatusPage;
+use longshore_services::{BreakerState, ServiceReport};
 use longshore_worker::{BrakeState, OldestReport, OldestState, PartitionReport};
 use serde_json::json;
 
@@ -142,6 +143,12 @@ fn print(output: Output, page: &StatusPage) -> std::io::Result<()> {
             next.unwrap_or_else(|| "under way".to_owned())
         ))?;
     }
+    for service in &page.services {
+        if let Some(told) = not_asked(service) {
+            let name = output.paint(Colour::Yellow, service.service);
+            output.line(format_args!("  service {name}: {told}"))?;
+        }
+    }
     if let Some(store) = page.store {
         output.line(format_args!(
             "  store: {} in the inbox, {} in the outbox, {} timers, {} parked",
@@ -207,6 +214,25 @@ fn print(output: Output, page: &StatusPage) -> std::io::Result<()> {
         output.line(format_args!("  and {untold} more parked keys"))?;
     }
     Ok(())
+}
+
+/// What is to be said of a service, if its breaker is not closed.
+fn not_asked(service: &ServiceReport) -> Option<String> {
+    match service.breaker {
+        BreakerState::Closed => None,
+        BreakerState::HalfOpen => Some(format!(
+            "breaker half-open, a probe decides; {}",
+            service.url
+        )),
+        BreakerState::Open => {
+            let next = Duration::from_millis(service.next_probe_ms.unwrap_or(0));
+            let next = next.as_secs();
+            Some(format!(
+                "breaker open, next probe in {next} s; {}",
+                service.url
+            ))
+        }
+    }
 }
 
 fn row(at: Timestamp, partition: &PartitionReport, oldest: &OldestReport) -> [String; 12] {

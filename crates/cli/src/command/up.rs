@@ -1,4 +1,4 @@
-//! `longshore up`: a broker, the topics, the three order workers and sample orders, in one process.
+//! `longshore up`: a broker, the topics, sandbox services, the three order workers and sample orders, in one process.
 
 mod feed;
 mod metrics;
@@ -24,6 +24,7 @@ use longshore_kafka::{Connection, From, Reader, ReaderEvent};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::produce::rate;
+use super::sandbox;
 use crate::arguments::Global;
 use crate::output::note;
 use feed::Feed;
@@ -42,7 +43,8 @@ pub(crate) use workers::workers_file;
 #[command(after_help = "\
 Without --brokers, an embedded broker is started, on 127.0.0.1:9092 if that is free, so that the other commands find it.
 The sample orders are mostly ordinary; a few are sold out, declined, flaky, slow or poisonous, by the test SKUs of the
-sandbox. The logs of the workers are in DIR/up.log.
+sandbox. The workers call its services over HTTP, on 127.0.0.1:8090 if that is free; `longshore sandbox --help` tells how to
+make them fail. The logs of the workers are in DIR/up.log.
 
 Examples:
   longshore up
@@ -155,7 +157,13 @@ async fn with_brokers(
     let specs = topics::specs(arguments.topics_dir.as_deref(), &arguments.data)?;
     topics::make(connection, &specs).await?;
     let reader = Reader::open(connection, &Stage::topics(), From::End).await?;
-    let workers = Workers::start(connection, &arguments.data).await?;
+    let sandbox = sandbox::start_somewhere(&arguments.data.join("sandbox")).await?;
+    note(format_args!(
+        "Sandbox services on http://{}.",
+        sandbox.address()
+    ));
+    let services = sandbox::services(&sandbox);
+    let workers = Workers::start(connection, &arguments.data, &services).await?;
     let mut progress = Progress::new(arguments.orders.get(), Timestamp::now());
     let feed = Feed::start(connection, &progress, arguments.rate, workers.ready())?;
     let mut session = Session {
@@ -170,6 +178,8 @@ async fn with_brokers(
     let end = session.follow(&mut progress).await;
 
     session.close(&progress).await?;
+    // After the workers, which call it to their end.
+    sandbox.stop().await;
     let end = end?;
     summary::print(output, &progress)?;
     verdict(arguments, &end, &progress)

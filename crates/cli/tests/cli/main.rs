@@ -8,6 +8,7 @@
 //! - [`redrive`]: dead letters, taken back or given up
 //! - [`groups`]: consumer groups
 //! - [`broker`]: the embedded broker as a process
+//! - [`sandbox`]: the sandbox services as a process
 //! - [`up`]: the whole order system in one process
 
 mod support;
@@ -17,6 +18,7 @@ mod dlq;
 mod groups;
 mod produce;
 mod redrive;
+mod sandbox;
 mod tail;
 mod topics;
 mod up;

@@ -26,6 +26,9 @@ async fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["groups", "seek", "g"], "--to"),
         (&["groups", "seek", "g", "--to", "there"], "an offset"),
         (&["topics", "list", "--kafka", "nonsense"], "KEY=VALUE"),
+        (&["sandbox", "--outage", "auth"], "not auth"),
+        (&["sandbox", "--errors", "payment=110%"], "10%"),
+        (&["sandbox", "--latency", "payment"], "SERVICE=TIME"),
     ] {
         let run = run(longshore(arguments), b"").await;
         assert_eq!(run.code, 2, "{arguments:?}: {run:#?}");

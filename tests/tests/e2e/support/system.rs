@@ -70,6 +70,7 @@ impl System {
             store: self.store(kind),
             instance: None,
             flags: Vec::new(),
+            variables: Vec::new(),
             output: self.directory.path().join(format!("{}.log", kind.name())),
         }
     }
@@ -85,6 +86,12 @@ impl System {
     /// The SQLite store of a worker.
     pub(crate) fn store(&self, kind: Kind) -> String {
         let file = self.directory.path().join(format!("{}.db", kind.name()));
+        format!("sqlite:{}", file.display())
+    }
+
+    /// The SQLite store of the sandbox services, if they are started.
+    pub(crate) fn sandbox_store(&self) -> String {
+        let file = self.directory.path().join("sandbox.db");
         format!("sqlite:{}", file.display())
     }
 

@@ -57,6 +57,8 @@ pub(crate) struct Launch {
     pub(crate) instance: Option<String>,
     /// More flags.
     pub(crate) flags: Vec<&'static str>,
+    /// Environment variables.
+    pub(crate) variables: Vec<(&'static str, String)>,
     /// Where its output goes.
     pub(crate) output: PathBuf,
 }
@@ -92,7 +94,9 @@ impl Launch {
         for (name, _) in std::env::vars_os() {
             // The flags below are the whole truth: what the tests are run with is not for the workers.
             if let Some(name) = name.to_str()
-                && (name.starts_with("LONGSHORE_") || name == "KAFKA_BROKERS")
+                && (name.starts_with("LONGSHORE_")
+                    || name.ends_with("_SERVICE_URL")
+                    || name == "KAFKA_BROKERS")
             {
                 command.env_remove(name);
             }
@@ -102,6 +106,7 @@ impl Launch {
             .args(["--store", &self.store, "--admin-listen", &admin])
             .args(["--kafka", "session.timeout.ms=6000"])
             .args(&self.flags)
+            .envs(self.variables.iter().cloned())
             .stdout(output.try_clone().expect("an output file"))
             .stderr(output);
         if let Some(instance) = &self.instance {

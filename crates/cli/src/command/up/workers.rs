@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use longshore::{KafkaProperty, WorkerArgs, WorkerBuilder};
+use longshore::{KafkaProperty, ServiceArgs, WorkerArgs, WorkerBuilder};
 use longshore_kafka::Connection;
 use longshore_orders::{ExpiryArguments, NotificationArguments};
+use longshore_services::Service;
 use longshore_store::StoreUrl;
 use longshore_worker::{Handler, Status};
 use prometheus_client::registry::Registry;
@@ -25,6 +26,7 @@ pub(super) struct Workers {
     /// Where each of them answers, for `longshore stuck`.
     addresses: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
+    services: ServiceArgs,
 }
 
 /// The file that says where the workers of the `longshore up` that uses `data` answer.
@@ -42,13 +44,19 @@ fn for_samples() -> anyhow::Result<NotificationArguments> {
 }
 
 impl Workers {
-    pub(super) async fn start(connection: &Connection, data: &Path) -> anyhow::Result<Self> {
+    /// `services` is where they find the services that they call.
+    pub(super) async fn start(
+        connection: &Connection,
+        data: &Path,
+        services: &[(Service, String)],
+    ) -> anyhow::Result<Self> {
         let mut workers = Self {
             tasks: JoinSet::new(),
             registries: Vec::new(),
             statuses: Vec::new(),
             addresses: Vec::new(),
             stop: watch::Sender::new(false),
+            services: ServiceArgs::at(services),
         };
         workers
             .add(
@@ -114,6 +122,7 @@ impl Workers {
             .map(|property| KafkaProperty(Some(property)))
             .collect();
         args.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into());
+        args.services = self.services.clone();
         let connected = worker.connect(&args).await;
         let connected = connected.with_context(|| format!("cannot start the worker {group}"))?;
         self.addresses.extend(connected.admin_address());

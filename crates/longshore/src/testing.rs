@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use longshore_event::{
-    Envelope, Event, Headers, Limits, Offset, OutgoingRecord, Record, TopicPartition,
+    Envelope, Event, Headers, Limits, Offset, OutgoingRecord, Payload, Record, TopicPartition,
 };
 use longshore_worker::{Context, Failure, Handler, PendingTimer, Statement};
 
@@ -22,12 +22,9 @@ pub struct Decisions {
 /// The handler's failure.
 ///
 /// # Panics
-/// If the event does not pass its own check, or is not the same after a journey through JSON.
-pub async fn handle<H>(handler: &H, event: &H::Payload) -> Result<Decisions, Failure>
-where
-    H: Handler<Payload: Event>,
-{
-    let message = message(event);
+/// If the event does not pass its own check, or is nothing that the handler takes.
+pub async fn handle<H: Handler, E: Event>(handler: &H, event: &E) -> Result<Decisions, Failure> {
+    let message = message::<H::Payload, E>(event);
     let group = Arc::from(H::NAME);
     let mut context = Context::new(&message, &group, 1, now());
     handler.handle(&message, &mut context).await?;
@@ -90,7 +87,7 @@ impl Decisions {
     }
 }
 
-fn message<E: Event>(event: &E) -> Envelope<E> {
+fn message<P: Payload, E: Event>(event: &E) -> Envelope<P> {
     let value = match serde_json::to_vec(event) {
         Ok(value) => value,
         Err(error) => panic!("the event is no JSON: {error}"),

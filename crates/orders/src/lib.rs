@@ -2,8 +2,9 @@
 //!
 //! Reading order: [`OrderCreated`] and its siblings are the events; [`OrderState`] is the state machine and
 //! [`OrderTable`] its mirror in a worker's store; [`Inventory`], [`Payments`] and [`Carrier`] are the services, with
-//! the [`sandbox`] that stands in for them; [`OrderCreatedHandler`], [`OrderPaidHandler`] and [`OrderShippedHandler`]
-//! decide; [`order_created`], [`order_paid`] and [`order_shipped`] are the workers around them.
+//! the [`sandbox`] that stands in for them; `purchase` is the saga that takes an order to its payment or its end;
+//! [`OrderCreatedHandler`], [`OrderPaidHandler`] and [`OrderShippedHandler`] decide; [`order_created`], [`order_paid`] and
+//! [`order_shipped`] are the workers around them.
 
 mod money;
 pub use money::{Currency, Money, MoneyError};
@@ -29,6 +30,8 @@ pub use state::OrderState;
 mod table;
 pub use table::{Advance, MIGRATIONS, OrderTable};
 
+mod cancellation;
+
 mod refusal;
 
 mod port;
@@ -40,8 +43,10 @@ pub use port::{
 pub mod sandbox;
 pub use sandbox::Sandbox;
 
+mod purchase;
+
 mod handler;
-pub use handler::{OrderCreatedHandler, OrderPaidHandler, OrderShippedHandler};
+pub use handler::{OrderCreatedHandler, OrderPaidHandler, OrderShippedHandler, PurchaseEvent};
 
 mod worker;
 pub use worker::{order_created, order_paid, order_shipped};

@@ -4,15 +4,18 @@ use longshore::WorkerBuilder;
 use longshore_event::Event;
 
 use crate::{
-    MIGRATIONS, OrderCancelled, OrderCreated, OrderCreatedHandler, OrderDelivered, OrderPaid,
-    OrderPaidHandler, OrderShipped, OrderShippedHandler, Sandbox,
+    MIGRATIONS, OrderCancellationRequested, OrderCancelled, OrderCreated, OrderCreatedHandler,
+    OrderDelivered, OrderPaid, OrderPaidHandler, OrderShipped, OrderShippedHandler, Sandbox,
 };
 
-/// Takes new orders to payment, or cancels them.
-pub fn order_created() -> WorkerBuilder<OrderCreatedHandler<Sandbox, Sandbox>> {
+/// Takes new orders to payment, or cancels them; it alone decides which. It hears of its own payments too: the customer
+/// is told once they are true.
+pub fn order_created() -> WorkerBuilder<OrderCreatedHandler<Sandbox, Sandbox, Sandbox>> {
     WorkerBuilder::new("order-created", OrderCreatedHandler::sandbox)
-        .about("Reserves the goods of new orders and charges for them")
+        .about("Reserves the goods of new orders and charges for them, or cancels them")
         .reads(OrderCreated::TOPIC)
+        .reads(OrderCancellationRequested::TOPIC)
+        .reads(OrderPaid::TOPIC)
         .publishes(OrderPaid::TOPIC)
         .publishes(OrderCancelled::TOPIC)
         .migrations(MIGRATIONS)

@@ -5,6 +5,7 @@ mod completions;
 mod dlq;
 mod groups;
 mod produce;
+mod saga;
 mod stuck;
 mod tail;
 mod topics;
@@ -33,6 +34,9 @@ pub(crate) enum Command {
     Groups(groups::GroupsCommand),
     /// Ask workers what they wait for: which offset, which key, since when, why, and when it is tried next
     Stuck(stuck::StuckArguments),
+    /// Look into sagas: how far each is, what failed, what was taken back
+    #[command(subcommand)]
+    Saga(saga::SagaCommand),
     /// Run the embedded broker alone
     Broker(broker::BrokerArguments),
     /// Write a completion script for a shell
@@ -50,6 +54,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Dlq(command) => dlq::run(global, command).await,
         Command::Groups(command) => groups::run(global, command).await,
         Command::Stuck(arguments) => stuck::run(global, arguments).await,
+        Command::Saga(command) => saga::run(global, command).await,
         Command::Broker(arguments) => broker::run(global, arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }

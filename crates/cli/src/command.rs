@@ -7,6 +7,7 @@ mod dlq;
 mod groups;
 mod produce;
 mod sandbox;
+mod saga;
 mod stuck;
 mod tail;
 mod topics;
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     Stuck(stuck::StuckArguments),
     /// Orders, revenue and times, as the analytics worker has counted them
     Analytics(analytics::AnalyticsArguments),
+    /// Look into sagas: how far each is, what failed, what was taken back
+    #[command(subcommand)]
+    Saga(saga::SagaCommand),
     /// Run the embedded broker alone
     Broker(broker::BrokerArguments),
     /// Run services over HTTP that stand in for product, payment, notification and carrier
@@ -57,6 +61,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Groups(command) => groups::run(global, command).await,
         Command::Stuck(arguments) => stuck::run(global, arguments).await,
         Command::Analytics(arguments) => analytics::run(global, arguments).await,
+        Command::Saga(command) => saga::run(global, command).await,
         Command::Broker(arguments) => broker::run(global, arguments).await,
         Command::Sandbox(arguments) => sandbox::run(global, arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),

@@ -137,6 +137,18 @@ impl CancelReason {
             Self::CustomerRequest => "customer_request",
         }
     }
+
+    /// The reason of that name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        [
+            Self::SoldOut,
+            Self::PaymentDeclined,
+            Self::Expired,
+            Self::CustomerRequest,
+        ]
+        .into_iter()
+        .find(|reason| reason.as_str() == name)
+    }
 }
 
 impl OrderCreated {

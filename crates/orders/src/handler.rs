@@ -4,6 +4,6 @@ mod created;
 mod paid;
 mod shipped;
 
-pub use created::OrderCreatedHandler;
+pub use created::{OrderCreatedHandler, PurchaseEvent};
 pub use paid::OrderPaidHandler;
 pub use shipped::OrderShippedHandler;

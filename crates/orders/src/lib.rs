@@ -2,9 +2,10 @@
 //!
 //! Reading order: [`OrderCreated`] and its siblings are the events; [`OrderState`] is the state machine and
 //! [`OrderTable`] its mirror in a worker's store; [`Inventory`], [`Payments`] and [`Carrier`] are the services, with
-//! [`remote`] over HTTP, or the [`sandbox`] that stands in for them; [`OrderCreatedHandler`], [`OrderPaidHandler`] and
-//! [`OrderShippedHandler`] decide; [`order_created`], [`order_paid`] and [`order_shipped`] are the workers around them.
-//! [`mod@expiry`], [`mod@analytics`] and [`mod@notifications`] follow orders from the side.
+//! [`remote`] over HTTP, or the [`sandbox`] that stands in for them; `purchase` is the saga that takes an order to its
+//! payment or its end; [`OrderCreatedHandler`], [`OrderPaidHandler`] and [`OrderShippedHandler`] decide; [`order_created`],
+//! [`order_paid`] and [`order_shipped`] are the workers around them. [`mod@expiry`], [`mod@analytics`] and
+//! [`mod@notifications`] follow orders from the side.
 
 mod money;
 pub use money::{Currency, Money, MoneyError};
@@ -32,6 +33,8 @@ pub use state::OrderState;
 mod table;
 pub use table::{Advance, MIGRATIONS, OrderTable};
 
+mod cancellation;
+
 mod refusal;
 
 mod port;
@@ -48,8 +51,10 @@ pub mod remote;
 mod services;
 pub use services::OrderServices;
 
+mod purchase;
+
 mod handler;
-pub use handler::{OrderCreatedHandler, OrderPaidHandler, OrderShippedHandler};
+pub use handler::{OrderCreatedHandler, OrderPaidHandler, OrderShippedHandler, PurchaseEvent};
 
 pub mod expiry;
 pub use expiry::{ExpiryArguments, OrderExpiryDue, OrderExpiryHandler, order_expiry};

@@ -28,6 +28,8 @@ pub const MIGRATIONS: &[Migration] = &[
         ",
     },
     crate::sandbox::TABLES,
+    longshore_saga::TABLES,
+    crate::cancellation::TABLES,
 ];
 
 /// The orders that a worker has seen.

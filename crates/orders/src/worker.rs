@@ -4,19 +4,22 @@ use longshore::{Correlated, WorkerBuilder};
 use longshore_event::Event;
 
 use crate::{
-    MIGRATIONS, OrderCancelled, OrderCreated, OrderCreatedHandler, OrderDelivered, OrderPaid,
-    OrderPaidHandler, OrderServices, OrderShipped, OrderShippedHandler,
+    MIGRATIONS, OrderCancellationRequested, OrderCancelled, OrderCreated, OrderCreatedHandler,
+    OrderDelivered, OrderPaid, OrderPaidHandler, OrderServices, OrderShipped, OrderShippedHandler,
 };
 
-/// Takes new orders to payment, or cancels them.
+/// Takes new orders to payment, or cancels them; it alone decides which. It hears of its own payments too: the customer
+/// is told once they are true.
 pub fn order_created()
--> WorkerBuilder<Correlated<OrderCreatedHandler<OrderServices, OrderServices>>> {
+-> WorkerBuilder<Correlated<OrderCreatedHandler<OrderServices, OrderServices, OrderServices>>> {
     WorkerBuilder::calling("order-created", |store, client| {
         let services = OrderServices::new(client, store);
-        OrderCreatedHandler::new(services.clone(), services, store)
+        OrderCreatedHandler::new(services.clone(), services.clone(), services, store)
     })
-    .about("Reserves the goods of new orders and charges for them")
+    .about("Reserves the goods of new orders and charges for them, or cancels them")
     .reads(OrderCreated::TOPIC)
+    .reads(OrderCancellationRequested::TOPIC)
+    .reads(OrderPaid::TOPIC)
     .publishes(OrderPaid::TOPIC)
     .publishes(OrderCancelled::TOPIC)
     .migrations(MIGRATIONS)

@@ -140,7 +140,8 @@ async fn a_crash_before_the_commit_charges_once_and_pays_the_same() {
     assert_eq!(again, first);
     assert_eq!(
         shop.ledger("o-1").await,
-        ["charge charged 2932 2", "reservation reserved - 2"]
+        ["charge charged 2932 1", "reservation reserved - 1"],
+        "what was recorded is not asked for again"
     );
 }
 
@@ -226,7 +227,7 @@ async fn a_flaky_charge_works_the_third_time_across_a_restart() {
     decided.the_only::<OrderPaid>();
     assert_eq!(
         shop.ledger("o-1").await,
-        ["charge charged 2932 1", "reservation reserved - 3"]
+        ["charge charged 2932 1", "reservation reserved - 1"]
     );
 }
 
@@ -258,9 +259,15 @@ async fn orders_that_come_together_are_charged_once_each() {
 
     let decided = join_all(orders.iter().map(|order| handle(&handler, order))).await;
 
-    assert!(decided.iter().all(Result::is_ok));
+    // Of two runs of one order, at most one is behind the other, and comes again.
+    for (order, decided) in orders.iter().zip(decided) {
+        if let Err(failure) = decided {
+            assert_eq!(failure.kind(), ErrorKind::Transient, "{failure:?}");
+            handle(&handler, order).await.expect("paid");
+        }
+    }
     let charges = sql(
-        "select count(*), count(distinct order_id), cast(sum(calls) as bigint) from sandbox_ledger where outcome = 'charged'",
+        "select count(*), count(distinct order_id) from sandbox_ledger where outcome = 'charged'",
     );
     let row = shop
         .store
@@ -269,8 +276,8 @@ async fn orders_that_come_together_are_charged_once_each() {
         .expect("ledger")
         .expect("row");
     assert_eq!(
-        [0, 1, 2].map(|column| row.integer(column)),
-        [Some(100), Some(100), Some(200)]
+        [0, 1].map(|column| row.integer(column)),
+        [Some(100), Some(100)]
     );
 }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use longshore_worker::{Statement, StoreError};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Decode, Row as _, Type, Value as _};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, Decode, Row as _, Type, Value as _};
 
 use crate::SqlStore;
 use crate::bind::query;
@@ -24,6 +25,18 @@ impl SqlStore {
         .await
     }
 
+    /// As [`execute`](Self::execute), for a statement with `returning`: returns the rows it names.
+    ///
+    /// # Errors
+    /// [`StoreError::Rejected`] or [`StoreError::Unavailable`]; after the latter it may have taken effect.
+    pub async fn execute_returning(&self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
+        self.within(async {
+            let connection = self.writing().await?;
+            self.rows(connection, statement).await
+        })
+        .await
+    }
+
     /// Runs a query and returns all of its rows. It sees what was committed before it began. Use
     /// [`execute`](Self::execute) to change anything: on SQLite, queries run on connections that cannot write.
     ///
@@ -31,14 +44,8 @@ impl SqlStore {
     /// [`StoreError::Rejected`] or [`StoreError::Unavailable`].
     pub async fn fetch(&self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
         self.within(async {
-            let mut connection = self.reading().await?;
-            let rows = match query(statement) {
-                Ok(query) => query.fetch_all(&mut *connection).await,
-                Err(error) => Err(error),
-            };
-            let rows =
-                rows.map_err(|error| self.inner.database.statement_error(statement, error))?;
-            Ok(rows.into_iter().map(Row).collect())
+            let connection = self.reading().await?;
+            self.rows(connection, statement).await
         })
         .await
     }
@@ -49,6 +56,19 @@ impl SqlStore {
     /// [`StoreError::Rejected`] or [`StoreError::Unavailable`].
     pub async fn fetch_optional(&self, statement: &Statement) -> Result<Option<Row>, StoreError> {
         Ok(self.fetch(statement).await?.into_iter().next())
+    }
+
+    async fn rows(
+        &self,
+        mut connection: PoolConnection<Any>,
+        statement: &Statement,
+    ) -> Result<Vec<Row>, StoreError> {
+        let rows = match query(statement) {
+            Ok(query) => query.fetch_all(&mut *connection).await,
+            Err(error) => Err(error),
+        };
+        let rows = rows.map_err(|error| self.inner.database.statement_error(statement, error))?;
+        Ok(rows.into_iter().map(Row).collect())
     }
 
     pub(crate) async fn ask(&self) -> Result<(), StoreError> {

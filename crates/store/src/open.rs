@@ -37,6 +37,25 @@ impl SqlStore {
             gate: None,
         })
     }
+
+    /// Opens the store of the consumer group `group` to look into it, whether its worker runs or not: nothing is created,
+    /// upgraded or locked, and no statement can write.
+    ///
+    /// # Errors
+    /// [`OpenError::File`] if there is no such SQLite file, [`OpenError::Unavailable`] if the server does not answer,
+    /// [`OpenError::Refused`].
+    pub async fn inspect(url: &StoreUrl, group: &str) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let inner = match &url.0 {
+            Place::Sqlite(path) => sqlite::inspect(path).await?,
+            Place::Postgres(options) => {
+                postgres::inspect(options, &postgres::schema_name(group)).await?
+            }
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
 }
 
 /// Why a store could not be opened.

@@ -24,8 +24,18 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 const MAX_NAME_BYTES: usize = 63;
 
 pub(crate) async fn connect(options: &AnyConnectOptions, schema: &str) -> Result<Inner, OpenError> {
+    pooled(options, setup(schema)).await
+}
+
+/// The same for somebody who only looks: no statement can write.
+pub(crate) async fn inspect(options: &AnyConnectOptions, schema: &str) -> Result<Inner, OpenError> {
+    let reading = "set default_transaction_read_only = on";
+    pooled(options, format!("{reading}; {}", setup(schema))).await
+}
+
+async fn pooled(options: &AnyConnectOptions, setup: String) -> Result<Inner, OpenError> {
     check(options).await?;
-    let setup: Arc<str> = setup(schema).into();
+    let setup: Arc<str> = setup.into();
     let pool = AnyPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(ACQUIRE_LIMIT)

@@ -33,7 +33,8 @@ pub(crate) async fn connect(path: &Path) -> Result<Inner, OpenError> {
         fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
     }
     let lock = lock(&path)?;
-    let options: AnyConnectOptions = url(&path).parse().map_err(OpenError::Refused)?;
+    let options = format!("{}?mode=rwc", url(&path));
+    let options: AnyConnectOptions = options.parse().map_err(OpenError::Refused)?;
     check(&options)
         .await
         .map_err(|error| file_error(&path, io::Error::other(error)))?;
@@ -44,6 +45,21 @@ pub(crate) async fn connect(path: &Path) -> Result<Inner, OpenError> {
         writer,
         reader,
         _lock: Some(lock),
+    })
+}
+
+/// Readers alone, and no lock: in WAL mode they disturb nobody, least of all the worker that has the file open.
+pub(crate) async fn inspect(path: &Path) -> Result<Inner, OpenError> {
+    let path = path::absolute(path).map_err(|source| file_error(path, source))?;
+    fs::metadata(&path).map_err(|source| file_error(&path, source))?;
+    let options = format!("{}?mode=ro", url(&path));
+    let options: AnyConnectOptions = options.parse().map_err(OpenError::Refused)?;
+    let readers = pool(&options, READERS, READER);
+    Ok(Inner {
+        database: Database::Sqlite,
+        writer: readers.clone(),
+        reader: readers,
+        _lock: None,
     })
 }
 
@@ -101,7 +117,6 @@ fn url(path: &Path) -> String {
             url.push_str(&format!("%{byte:02X}"));
         }
     }
-    url.push_str("?mode=rwc");
     url
 }
 

@@ -281,7 +281,12 @@ async fn commit_alone<H: Handler>(
                 effects = guide.dead(&trail, &failure);
                 trail.is_newly_held = effects.parked.is_some() && !trail.parks;
             }
-            // A dead letter has no statements of its own, so this is ours to mend and not the message's fault.
+            // What the handler says of a dead letter is less than the dead letter.
+            CommitError::Rejected(reason) if batch.iter().any(|one| !one.writes.is_empty()) => {
+                error!(position = %trail.record.position(), error = chain(&*reason), "dead letter without the handler's statements, which were rejected");
+                (effects, trail) = without_statements(batch, trail);
+            }
+            // A dead letter has no statements any more, so this is ours to mend and not the message's fault.
             CommitError::Rejected(reason) => {
                 error!(position = %trail.record.position(), error = chain(&*reason), "dead letter rejected by the commit target; retried for ever");
                 status.commits_failed(&chain(&*reason));
@@ -295,6 +300,16 @@ async fn commit_alone<H: Handler>(
     }
     status.commits_recovered();
     Ok(trail)
+}
+
+/// The same effects but for their statements.
+fn without_statements(batch: Vec<Finished>, trail: Trail) -> (Finished, Trail) {
+    let handled = again(batch, trail);
+    let effects = Finished {
+        writes: Vec::new(),
+        ..handled.effects
+    };
+    (effects, handled.trail)
 }
 
 /// A message whose commit is tried again.

@@ -115,11 +115,15 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     }
 
     /// What waits in memory behind a message that is parked waits in the store from now on, where some of it is already.
+    /// What came from other partitions goes on, as it would had it come a moment later.
     fn park_waiting(&mut self, lane: LaneId, key: &LaneKey) {
         for message in self.lanes.take_waiting(lane) {
             match message.arrival {
                 Arrival::Parked(_) => self.assignments.abandon(message.place),
-                Arrival::Log | Arrival::Redriven(_) => self.park_behind(message, key),
+                Arrival::Log | Arrival::Redriven(_) if self.parking.holds_back(key, &message) => {
+                    self.park_behind(message, key);
+                }
+                Arrival::Log | Arrival::Redriven(_) => self.lanes.push(key.clone(), message),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use longshore_event::{
-    DeadLetter, ErrorKind, Identity, Position, Record, TopicPartition, derived_id,
+    DeadLetter, Envelope, ErrorKind, Identity, Position, Record, TopicPartition, derived_id,
 };
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -195,6 +195,9 @@ impl<H: Handler> Guide<H> {
             source: effects.position.partition.clone(),
             record: letter.record(record),
         }];
+        if let Ok(message) = Envelope::decode(record.clone(), &self.settings.limits) {
+            effects.writes = self.handler.given_up(&message, failure, now);
+        }
         if effects.claim == Claim::Inbox {
             effects.claim = Claim::Redrivable;
         }

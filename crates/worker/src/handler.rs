@@ -36,6 +36,17 @@ pub trait Handler: Send + Sync + 'static {
         message: &Envelope<Self::Payload>,
         context: &mut Context<'_, Self::Payload>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// What becomes true together with a message's dead letter: statements that say so of what the message was about. If
+    /// they cannot succeed, they are left out, and the dead letter stays. Only a worker with a store may have some.
+    fn given_up(
+        &self,
+        _message: &Envelope<Self::Payload>,
+        _failure: &Failure,
+        _now: Timestamp,
+    ) -> Vec<Statement> {
+        Vec::new()
+    }
 }
 
 /// What one run of a handler may ask, and where it leaves its decisions.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::support::{longshore, run};
+use crate::support::{Run, longshore, run};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -50,6 +50,60 @@ async fn every_order_reaches_its_end_run_after_run() {
 
     a_hundred_orders(directory.path(), &[]).await;
     a_hundred_orders(directory.path(), &[]).await;
+}
+
+/// What `longshore saga` prints of the run in this directory.
+async fn saga(directory: &Path, arguments: &[&str]) -> Run {
+    let mut command = longshore(&[&["saga"], arguments].concat());
+    command.current_dir(directory);
+    run(command, b"").await
+}
+
+#[tokio::test]
+async fn the_sagas_of_a_run_can_be_looked_at() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let error = saga(directory.path(), &["list"]).await.failed();
+    assert!(error.contains("no `longshore up` has used"), "{error}");
+    a_hundred_orders(directory.path(), &[]).await;
+
+    let list = ["list", "--limit", "1000", "--json"];
+    let states = ["running", "completed", "compensated", "stuck"];
+    let states: Vec<_> = states.iter().flat_map(|state| ["--state", *state]).collect();
+    let listed = saga(directory.path(), &[list.as_slice(), states.as_slice()].concat()).await;
+    let listed: Vec<Value> = serde_json::from_str(&listed.done()).expect("sagas");
+    let of = |wanted: &[&str]| {
+        let has = |saga: &&Value| wanted.iter().any(|state| saga["state"] == *state);
+        listed.iter().filter(has).cloned().collect::<Vec<_>>()
+    };
+    // The last customers may not have been told when the run was over.
+    assert_eq!(of(&["completed", "running"]).len(), 91);
+    assert_eq!(of(&["compensated"]).len(), 8);
+    let stuck = of(&["stuck"]);
+    assert_eq!(stuck.len(), 1, "the poisonous order");
+
+    let poisonous = stuck[0]["id"].as_str().expect("an id");
+    let drawn = saga(directory.path(), &["show", poisonous]).await.done();
+    assert!(drawn.contains(": stuck, began"), "{drawn}");
+    assert!(drawn.contains("TEST-POISON is in no catalogue"), "{drawn}");
+    let mut declined = of(&["compensated"]);
+    declined.retain(|saga| saga["turned"]["refusal"] == "payment_declined");
+    let declined = declined.first().expect("a declined order");
+    let id = declined["id"].as_str().expect("an id");
+    let drawn = saga(directory.path(), &["show", id]).await.done();
+    let steps: Vec<&str> = drawn.lines().skip(2).map(|line| line.trim()).collect();
+    assert!(drawn.contains("refused: \"payment_declined\""), "{drawn}");
+    for (line, expected) in steps.iter().zip([
+        "STEP",
+        "reserve",
+        "└ release",
+        "charge",
+        "confirm",
+        "notify",
+    ]) {
+        assert!(line.starts_with(expected), "{drawn}");
+    }
+    let error = saga(directory.path(), &["show", "nobody's"]).await.failed();
+    assert!(error.contains("has no saga"), "{error}");
 }
 
 #[tokio::test]

@@ -70,7 +70,9 @@ on_both! {
         reopening_keeps_everything,
         migrations_run_once,
         a_failed_migration_leaves_the_store_as_it_was,
-        a_store_of_a_later_version_is_refused;
+        a_store_of_a_later_version_is_refused,
+        who_inspects_sees_what_is_committed_and_cannot_write,
+        a_statement_that_writes_can_tell_what_it_wrote;
 }
 
 macro_rules! on_every_store {

@@ -96,6 +96,38 @@ pub(crate) async fn a_store_of_a_later_version_is_refused(place: &Place) {
     );
 }
 
+pub(crate) async fn who_inspects_sees_what_is_committed_and_cannot_write(place: &Place) {
+    let store = place.open().await;
+    store
+        .commit_now(&[writing("a", count("n"))])
+        .await
+        .expect("committed");
+
+    let inspected = SqlStore::inspect(&place.url, &place.group)
+        .await
+        .expect("opened beside its worker");
+
+    assert_eq!(counted(&inspected, "n").await, 1);
+    let insert = sql("insert into counter (name, count) values ('m', 1)");
+    inspected.execute(&insert).await.expect_err("read only");
+    store.execute(&insert).await.expect("its worker can");
+    assert_eq!(counted(&inspected, "m").await, 1);
+    drop(store);
+    assert_eq!(counted(&inspected, "m").await, 1, "nor is a worker needed");
+}
+
+pub(crate) async fn a_statement_that_writes_can_tell_what_it_wrote(place: &Place) {
+    let store = place.open().await;
+    let insert = sql(
+        "insert into counter (name, count) values ($1, 1) on conflict (name) do nothing returning name",
+    );
+    let first = store.execute_returning(&insert.clone().bind("n")).await;
+    assert_eq!(first.expect("written")[0].text(0), Some("n"));
+    let second = store.execute_returning(&insert.bind("n")).await;
+    assert!(second.expect("not written").is_empty());
+    assert_eq!(counted(&store, "n").await, 1);
+}
+
 async fn open(place: &Place, migrations: &[Migration]) -> Result<SqlStore, OpenError> {
     SqlStore::open(&place.url, &place.group, migrations).await
 }

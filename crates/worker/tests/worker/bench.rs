@@ -12,7 +12,7 @@ use longshore_testkit::memory::{
 };
 use longshore_worker::{
     Clock, Context, Failure, Handler, Inspector, Metrics, Park, Retention, Settings, SourceError,
-    Status, Store, StoreStrategy, Worker, sql,
+    Statement, Status, Store, StoreStrategy, Worker, sql,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::{oneshot, watch};
@@ -64,7 +64,8 @@ impl Calls {
 /// always fails, `service` fails while the service is down, `fixable` and `poison` fail for good,
 /// `ask` asks the store, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects,
 /// `later 5` echoes the note in 5 seconds under a name that `cancel` cancels, `nameless` in 10 under none, `remind 5` produces
-/// the note `reminded` in 5 seconds. Whatever else it does, it echoes the note if it succeeds.
+/// the note `reminded` in 5 seconds. Given up, a note that ends with `mourned` leaves a statement, one that ends with `badly`
+/// a statement that the store rejects. Whatever else it does, it echoes the note if it succeeds.
 pub(crate) struct Script(pub(crate) Calls, MemoryStore);
 
 impl Handler for Script {
@@ -118,6 +119,15 @@ impl Handler for Script {
         context.publish(&Echo::from(note))?;
         self.0.push(format!("{}.", note.text));
         Ok(())
+    }
+
+    fn given_up(&self, message: &Envelope<Note>, _: &Failure, _: Timestamp) -> Vec<Statement> {
+        let text = &message.event().text;
+        match text.rsplit(' ').next() {
+            Some("mourned") => vec![sql("insert into graves values ($1)").bind(text.clone())],
+            Some("badly") => vec![sql("bad write")],
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -108,6 +108,29 @@ async fn a_rejected_write_harms_only_its_own_message() {
     assert_eq!(written, ["insert into notes values ($1)"; 2]);
 }
 
+fn graves(bench: &Bench) -> usize {
+    let statements = bench.store.statements();
+    let graves = statements.iter();
+    graves
+        .filter(|one| one.text == "insert into graves values ($1)")
+        .count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_handler_says_of_a_message_it_gives_up_comes_with_the_dead_letter() {
+    for text in ["poison mourned", "down mourned", "bad write mourned"] {
+        let (bench, _) = dead_letter_of(text).await;
+        assert_eq!(graves(&bench), 1, "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_does_without_what_the_store_rejects() {
+    let (bench, letter) = dead_letter_of("poison badly").await;
+    assert_eq!(letter.message, "never");
+    assert_eq!(graves(&bench), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_no_event_is_a_dead_letter_of_the_same_bytes() {
     let bench = Bench::new(1);

@@ -65,6 +65,32 @@ async fn other_keys_flow_while_one_is_parked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_behind_a_parked_message_of_another_partition_goes_on() {
+    let bench = Bench::new(2);
+    let send = |partition, text| {
+        let record = Note::new("a", text).outgoing(text);
+        bench.log.append_to(partition, record).expect("appended");
+    };
+    send(0, "down 1");
+    let worker = bench.start();
+    bench
+        .until_true("it is out", |bench| bench.calls.started("down 1") == 1)
+        .await;
+    send(1, "other");
+    send(0, "a 2");
+
+    bench.until("echoes", 1).await;
+
+    assert_eq!(bench.texts("echoes"), ["other"]);
+    bench
+        .until_true("the rest is parked", |bench| {
+            bench.store.parked_rows().len() == 2
+        })
+        .await;
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
 async fn attempts_and_order_survive_a_crash_and_a_new_owner() {
     let bench = Bench::new(1);
     bench.produce("a", &["down 1", "a 2"]);

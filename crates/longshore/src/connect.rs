@@ -43,7 +43,8 @@ impl<H: Handler> WorkerBuilder<H> {
             Strategy::Store(make) => {
                 let url = args.store.clone();
                 let url = url.unwrap_or_else(|| StoreUrl::sqlite(format!("{group}.db")));
-                let store = open(&url, || SqlStore::open(&url, group, self.migrations)).await?;
+                let store =
+                    open_store(&url, || SqlStore::open(&url, group, self.migrations)).await?;
                 (make(&store), Some(store))
             }
             Strategy::Plain(handler) | Strategy::Transaction(handler) => (handler, None),
@@ -76,9 +77,10 @@ impl<H: Handler> WorkerBuilder<H> {
                 AnyWorker::Plain(Worker::new(handler, source, strategy, settings, metrics))
             }
         };
-        admin.watch(worker.status(), worker.inspector(), store);
+        admin.watch(worker.status(), worker.inspector(), store.clone());
         Ok(ConnectedWorker {
             worker,
+            store,
             registry,
             drain: args.drain,
             admin,
@@ -86,8 +88,11 @@ impl<H: Handler> WorkerBuilder<H> {
     }
 }
 
-/// Opens the store, for ever if it is only not there yet: a database often starts after its clients.
-async fn open<T, F>(url: &StoreUrl, mut attempt: impl FnMut() -> F) -> Result<T, RunError>
+/// Opens a store by `attempt`, for ever if it is only not there yet: a database often starts after its clients.
+///
+/// # Errors
+/// [`RunError::Store`] if waiting does not help.
+pub async fn open_store<T, F>(url: &StoreUrl, mut attempt: impl FnMut() -> F) -> Result<T, RunError>
 where
     F: Future<Output = Result<T, OpenError>>,
 {

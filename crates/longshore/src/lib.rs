@@ -8,7 +8,7 @@
 //! `examples/greeter.rs` is a whole worker with its test.
 
 mod process;
-pub use process::main;
+pub use process::{main, run_process};
 
 mod signal;
 pub use signal::stop_signal;
@@ -26,6 +26,7 @@ mod builder;
 pub use builder::WorkerBuilder;
 
 mod connect;
+pub use connect::open_store;
 mod preflight;
 
 mod connected;

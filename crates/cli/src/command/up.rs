@@ -1,4 +1,4 @@
-//! `longshore up`: a broker, the topics, the three order workers and sample orders, in one process.
+//! `longshore up`: a broker, the topics, the order workers, the API and sample orders, in one process.
 
 mod feed;
 mod metrics;
@@ -156,6 +156,11 @@ async fn with_brokers(
     topics::make(connection, &specs).await?;
     let reader = Reader::open(connection, &Stage::topics(), From::End).await?;
     let workers = Workers::start(connection, &arguments.data).await?;
+    if let Some(address) = workers.api() {
+        note(format_args!(
+            "API on http://{address}, for orders of your own."
+        ));
+    }
     let mut progress = Progress::new(arguments.orders.get(), Timestamp::now());
     let feed = Feed::start(connection, &progress, arguments.rate, workers.ready())?;
     let mut session = Session {

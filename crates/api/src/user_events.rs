@@ -49,3 +49,59 @@ fn hear(record: &Record, cache: &UserCache) {
         cache.forget(user_id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::User;
+    use jiff::Timestamp;
+    use longshore_event::{Identity, encode_new};
+    use longshore_kafka::KafkaPublisher;
+    use longshore_orders::Role;
+    use longshore_testkit::broker::TestBroker;
+    use longshore_testkit::wait::eventually;
+    use longshore_worker::Publisher;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_user_that_another_process_has_deleted_is_forgotten() {
+        let topics = [UserCreated::TOPIC, UserUpdated::TOPIC, UserDeleted::TOPIC];
+        let broker = TestBroker::own(&topics).await;
+        broker.create_topics(&topics.map(|topic| (topic, 2))).await;
+        let cache = Arc::new(UserCache::default());
+        let hearing = forget_changed_users(broker.connection(), cache.clone());
+        let hearing = tokio::spawn(hearing);
+        let user = User {
+            user_id: "u-1".to_owned(),
+            email: "a@b".to_owned(),
+            name: "Ada".to_owned(),
+            role: Role::Customer,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+        };
+        eventually("changes are heard of", LIMIT, async || {
+            cache.put(user.clone(), cache.epoch());
+            cache.get("u-1").ok_or("not kept")
+        })
+        .await;
+
+        let deleted = UserDeleted {
+            user_id: "u-1".to_owned(),
+            deleted_at: Timestamp::now(),
+        };
+        let identity = Identity::fresh("another");
+        let record = encode_new(&deleted, &identity, None, Timestamp::now()).expect("JSON");
+        let publisher = KafkaPublisher::connect(&broker.connection()).expect("a producer");
+        for result in publisher.publish(&[record]).await {
+            result.expect("published");
+        }
+
+        eventually("forgotten", LIMIT, async || match cache.get("u-1") {
+            None => Ok(()),
+            Some(_) => Err("still there"),
+        })
+        .await;
+        hearing.abort();
+    }
+}

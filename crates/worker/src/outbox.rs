@@ -197,7 +197,7 @@ impl<S: CommandStore> Outbox<S> {
         }
     }
 
-    /// Makes the effects of a command true, all of them or none. When the future is dropped, either may have happened.
+    /// Makes the effects of a command true, all of them or none. When the future is dropped, the commit goes on.
     ///
     /// # Errors
     /// As [`CommandStore::commit_command`].
@@ -216,11 +216,17 @@ impl<S: CommandStore> Outbox<S> {
             parked: None,
             releases: None,
         };
-        self.store.commit_command(&command, effects.now).await?;
-        if publishes {
-            self.committed.notify_one();
-        }
-        Ok(())
+        let (store, committed) = (self.store.clone(), self.committed.clone());
+        // Whoever gives up waiting must not leave events behind that nobody was told of.
+        let committing = tokio::spawn(async move {
+            store.commit_command(&command, effects.now).await?;
+            if publishes {
+                committed.notify_one();
+            }
+            Ok(())
+        });
+        let result = committing.await;
+        result.unwrap_or_else(|panicked| Err(StoreError::Unavailable(panicked.into())))
     }
 
     /// Publishes what is committed and lets another process go on, within `limit`. What is left then, and what is committed

@@ -46,8 +46,11 @@ impl Passwords {
     /// # Errors
     /// [`Fault::Defect`].
     pub async fn hash(&self, password: Password) -> Result<String, Fault> {
-        let _turn = self.0.acquire().await.map_err(Fault::defect)?;
+        let turn = self.0.clone().acquire_owned().await;
+        let turn = turn.map_err(Fault::defect)?;
         let hashed = tokio::task::spawn_blocking(move || {
+            // It goes on when nobody waits for it any longer, and so does its turn.
+            let _turn = turn;
             let salt = SaltString::generate(&mut OsRng);
             let hash = Argon2::default().hash_password(password.0.as_bytes(), &salt);
             hash.map(|hash| hash.to_string())

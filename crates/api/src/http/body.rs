@@ -12,6 +12,9 @@ use super::problem::{Kind, Problem, Violation};
 /// Bytes of a body.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
+/// Violations that are told; a body has room for thousands.
+const MAX_VIOLATIONS: usize = 50;
+
 /// What can be said of a body beyond its shape.
 pub(super) trait Validate {
     /// Adds what is wrong with it.
@@ -108,7 +111,7 @@ pub(super) struct Check {
 impl Check {
     /// Adds a violation unless `holds`.
     pub(super) fn that(&mut self, holds: bool, pointer: &str, detail: &str) {
-        if !holds {
+        if !holds && self.violations.len() < MAX_VIOLATIONS {
             self.violations.push(Violation::at(pointer, detail));
         }
     }

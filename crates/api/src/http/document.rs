@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::endpoint::{Endpoint, endpoints};
-use super::operation::Operation;
+use super::operation::{Answer, Operation};
 use super::origin::{CORRELATION_ID, MAX_CORRELATION_ID};
 use super::problem::{Kind, MEDIA_TYPE, Problem};
 
@@ -71,8 +71,9 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     let mut parameters = operation.parameters.clone();
     parameters.push(json!({
         "name": CORRELATION_ID, "in": "header", "required": false,
-        "description": "Shared by all events that follow; one is made if it is missing",
-        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_CORRELATION_ID, "pattern": "^[!-~]+$"},
+        "description": format!("Shared by all events that follow. One is made if it is missing, or is not 1 to \
+            {MAX_CORRELATION_ID} visible ASCII characters"),
+        "schema": {"type": "string"},
     }));
     parameters
 }
@@ -86,6 +87,9 @@ fn answers(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
         let mut described = json!({"description": answer.description, "headers": headers});
         if let Some((media_type, schema)) = answer.content {
             described["content"] = json!({media_type: {"schema": schema(generator)}});
+        }
+        if !answer.links.is_empty() {
+            described["links"] = links(answer);
         }
         answers.insert(answer.status.as_str().to_owned(), described);
     }
@@ -104,6 +108,17 @@ fn answers(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
         }
     }
     answers.into()
+}
+
+/// What can be done next with what was answered.
+fn links(answer: &Answer) -> Value {
+    let mut links = Map::new();
+    for (operation, parameter) in answer.links {
+        let pointer = format!("$response.body#/{parameter}");
+        let link = json!({"operationId": operation, "parameters": {*parameter: pointer}});
+        links.insert((*operation).to_owned(), link);
+    }
+    links.into()
 }
 
 /// The statuses of the problems, each with what it may mean.

@@ -25,6 +25,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) description: &'static str,
     pub(super) content: Option<(&'static str, SchemaOf)>,
+    /// Operations that take a parameter from its body, with the name of both.
+    pub(super) links: &'static [(&'static str, &'static str)],
 }
 
 impl Operation {
@@ -62,6 +64,7 @@ impl Operation {
             status,
             description,
             content: Some(("application/json", schema)),
+            links: &[],
         });
         self
     }
@@ -79,6 +82,7 @@ impl Operation {
             content: Some((media_type, |_| {
                 json!({"type": "string"}).try_into().unwrap_or_default()
             })),
+            links: &[],
         });
         self
     }
@@ -89,7 +93,16 @@ impl Operation {
             status,
             description,
             content: None,
+            links: &[],
         });
+        self
+    }
+
+    /// What can be done next with what the last answer holds: operations, each with the parameter that it takes from there.
+    pub(super) fn leads_to(mut self, links: &'static [(&'static str, &'static str)]) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.links = links;
+        }
         self
     }
 

@@ -81,7 +81,6 @@ impl Validate for NewOrder {
             "/items",
             &detail,
         );
-        // At most some thousands fit into a body.
         for (index, item) in self.items.iter().enumerate() {
             let at = |field: &str| format!("/items/{index}/{field}");
             check.text(&item.sku, MAX_SKU, &at("sku"));
@@ -143,6 +142,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                 )
                 .takes::<NewOrder>()
                 .answers::<Order>(StatusCode::CREATED, "The order, pending")
+                .leads_to(&[
+                    ("getOrder", "orderId"),
+                    ("getTimeline", "orderId"),
+                    ("cancelOrder", "orderId"),
+                ])
                 .fails(&[Kind::KeyReused]),
         ),
         Endpoint::get(

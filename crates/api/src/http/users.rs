@@ -125,6 +125,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             operation("createUser", "Signs a user up")
                 .takes::<NewUser>()
                 .answers::<User>(StatusCode::CREATED, "The user")
+                .leads_to(&[
+                    ("getUser", "userId"),
+                    ("updateUser", "userId"),
+                    ("deleteUser", "userId"),
+                ])
                 .fails(&[Kind::EmailTaken]),
         ),
         Endpoint::get(

@@ -6,17 +6,23 @@ use axum::http::StatusCode;
 use futures_util::future::join_all;
 use longshore_api::http::Limits;
 use longshore_store::StoreUrl;
+use longshore_testkit::memory::MemoryLog;
 use longshore_testkit::postgres::Postgres;
+use longshore_testkit::wait::eventually;
 use longshore_worker::sql;
 use serde_json::{Value, json};
 
 use crate::orders::order;
-use crate::support::{Fixture, log};
+use crate::support::{Fixture, LIMIT, log};
+
+fn database(postgres: &Postgres) -> StoreUrl {
+    let name = format!("longshore_{}", uuid::Uuid::new_v4().simple());
+    postgres.create_database(&name).parse().expect("a URL")
+}
 
 /// Two instances on a database of their own, whose events go to one log.
 async fn two(postgres: &Postgres) -> [Fixture; 2] {
-    let name = format!("longshore_{}", uuid::Uuid::new_v4().simple());
-    let url: StoreUrl = postgres.create_database(&name).parse().expect("a URL");
+    let url = database(postgres);
     let log = log();
     [
         Fixture::on(&url, &url, log.clone(), Limits::default()).await,
@@ -89,14 +95,35 @@ async fn an_instance_publishes_what_one_that_is_gone_has_left() {
     };
     let [first, second] = two(&postgres).await;
     // It gives its lease back, so that this need not wait until that is over.
-    first
-        .server
-        .commands
-        .handlers()
-        .outbox
-        .close(crate::support::LIMIT)
-        .await;
+    first.server.commands.handlers().outbox.close(LIMIT).await;
     let placed = first.post("/orders", &order()).await;
     assert_eq!(placed.status, StatusCode::CREATED);
+    second.published("order.created", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_instance_publishes_what_one_that_crashed_has_left() {
+    let Some(postgres) = Postgres::start().await else {
+        return;
+    };
+    let url = database(&postgres);
+    // Nothing can be published yet.
+    let log = MemoryLog::new();
+    let first = Fixture::on(&url, &url, log.clone(), Limits::default()).await;
+    let leases = sql("select count(*) from leases");
+    eventually("it has the lease", LIMIT, async || {
+        let row = first.server.health.store.fetch_optional(&leases).await;
+        let held = row.expect("read").and_then(|row| row.integer(0));
+        (held == Some(1)).then_some(()).ok_or("nobody has")
+    })
+    .await;
+    let placed = first.post("/orders", &order()).await;
+    assert_eq!(placed.status, StatusCode::CREATED);
+    drop(first);
+
+    log.create_topic("order.created", 1);
+    let second = Fixture::on(&url, &url, log, Limits::default()).await;
+
+    // The lease outlives its holder by ten seconds.
     second.published("order.created", 1).await;
 }

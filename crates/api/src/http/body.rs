@@ -125,6 +125,9 @@ impl Check {
     }
 }
 
+/// What [`is_plain`] says, as the pattern of a schema.
+pub(super) const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+
 /// Whether a text has no control characters.
 pub(super) fn is_plain(text: &str) -> bool {
     !text.chars().any(char::is_control)

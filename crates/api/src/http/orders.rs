@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Server;
-use super::body::{Check, Valid, Validate, is_plain};
+use super::body::{Check, PLAIN, Valid, Validate, is_plain};
 use super::endpoint::Endpoint;
 use super::operation::Operation;
 use super::origin::From;
@@ -36,7 +36,7 @@ struct NewOrder {
     /// Who orders. Users may be of another system, so nobody looks for this one here.
     #[schemars(
         length(min = 1, max = 200),
-        regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+        regex(pattern = PLAIN)
     )]
     user_id: String,
     /// What is ordered; all in one currency.
@@ -51,7 +51,7 @@ struct NewItem {
     /// The stock keeping unit.
     #[schemars(
         length(min = 1, max = 100),
-        regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+        regex(pattern = PLAIN)
     )]
     sku: String,
     /// How many.
@@ -153,7 +153,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "/orders",
             list,
             paged(operation("listOrders", "Orders, the latest first, as far as their events have been heard"))
-                .query("userId", "Those of this user only", json!({"type": "string", "minLength": 1, "maxLength": MAX_ID}))
+                .query("userId", "Those of this user only", json!({"type": "string", "maxLength": MAX_ID, "pattern": PLAIN}))
                 .query("status", "Those that have come this far", json!({"type": "string", "enum": statuses}))
                 .answers::<Page<Order>>(StatusCode::OK, "A page of orders"),
         ),

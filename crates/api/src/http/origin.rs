@@ -50,13 +50,17 @@ pub(super) async fn find(mut request: Request, next: Next) -> Response {
     response
 }
 
+/// A header's value, if it is 1 to `most` visible ASCII characters. Readers of events take no others.
+pub(super) fn visible(value: &HeaderValue, most: usize) -> Option<&str> {
+    let text = value.to_str().ok()?;
+    let fits = (1..=most).contains(&text.len());
+    (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then_some(text)
+}
+
 fn correlation_id(headers: &HeaderMap) -> String {
     let given = headers.get(CORRELATION_ID);
-    let given = given.and_then(|value| value.to_str().ok());
-    match given {
-        Some(id) if !id.is_empty() && id.len() <= MAX_CORRELATION_ID => id.to_owned(),
-        _ => Uuid::now_v7().to_string(),
-    }
+    let given = given.and_then(|value| visible(value, MAX_CORRELATION_ID));
+    given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
 /// A malformed header asks for a new trace (W3C Trace Context, section 3.3).

@@ -6,6 +6,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 
 use super::body::is_plain;
+use super::origin::visible;
 use super::problem::{Kind, Problem, Violation};
 use crate::query::Slice;
 
@@ -47,14 +48,14 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         let Some(value) = values.next() else {
             return Ok(Self(None));
         };
-        let key = value.to_str().unwrap_or_default();
-        if values.next().is_some() || key.is_empty() || key.len() > MAX_KEY {
+        let key = visible(value, MAX_KEY).filter(|_| values.next().is_none());
+        let Some(key) = key else {
             let detail = format!("must be one key of 1 to {MAX_KEY} visible ASCII characters");
             return Err(Problem::invalid(vec![Violation::header(
                 IDEMPOTENCY_KEY,
                 detail,
             )]));
-        }
+        };
         Ok(Self(Some(key.to_owned())))
     }
 }

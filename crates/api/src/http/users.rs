@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Server;
-use super::body::{Check, Valid, Validate};
+use super::body::{Check, PLAIN, Valid, Validate};
 use super::endpoint::Endpoint;
 use super::operation::Operation;
 use super::origin::From;
@@ -23,6 +23,8 @@ use crate::command::{CreateUser, DeleteUser, Password, UpdateUser};
 use crate::query::{GetUser, ListUsers, Page, Slice};
 use crate::user;
 
+/// Something on both sides of the one `@`, all of it visible ASCII.
+const ADDRESS: &str = "^[!-?A-~]+@[!-?A-~]+$";
 const MAX_EMAIL: usize = 254;
 const MAX_NAME: usize = 200;
 const MIN_PASSWORD: usize = 8;
@@ -33,12 +35,12 @@ const MAX_PASSWORD: usize = 128;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NewUser {
     /// Where mails go; no two users share one, whatever its case.
-    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[!-?A-~]+@[!-?A-~]+$"))]
+    #[schemars(length(min = 3, max = 254), regex(pattern = ADDRESS))]
     email: String,
     /// How mails address the user.
     #[schemars(
         length(min = 1, max = 200),
-        regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+        regex(pattern = PLAIN)
     )]
     name: String,
     /// What the user may do.
@@ -54,12 +56,12 @@ struct NewUser {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct UserChange {
     /// Where mails go; no two users share one, whatever its case.
-    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[!-?A-~]+@[!-?A-~]+$"))]
+    #[schemars(length(min = 3, max = 254), regex(pattern = ADDRESS))]
     email: Option<String>,
     /// How mails address the user.
     #[schemars(
         length(min = 1, max = 200),
-        regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+        regex(pattern = PLAIN)
     )]
     name: Option<String>,
     /// What the user may do.

@@ -1,7 +1,7 @@
 //! Orders: placed once, cancelled in time, and answered as far as their events have been heard.
 
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderValue, Request, StatusCode};
 use jiff::Timestamp;
 use longshore_event::attribute;
 use longshore_orders::{Currency, Money, OrderPaid};
@@ -96,6 +96,21 @@ async fn the_correlation_id_and_the_trace_of_a_request_are_those_of_its_event() 
     assert_eq!(header(attribute::CORRELATION_ID), "c-17");
     assert!(header(attribute::TRACE_PARENT).starts_with("00-0af7651916cd43dd8448eb211c80319c-"));
     assert_ne!(header(attribute::TRACE_PARENT), trace);
+}
+
+#[tokio::test]
+async fn a_correlation_id_that_readers_of_events_would_refuse_is_replaced() {
+    let api = Fixture::start().await;
+    for id in ["a\tb", "a b", &"x".repeat(129)] {
+        let mut request = json_request("POST", "/orders", &order(), None);
+        let value = HeaderValue::from_str(id).expect("a value");
+        request.headers_mut().insert("x-correlation-id", value);
+        let placed = api.send(request).await;
+        let given = placed.headers["x-correlation-id"].to_str().expect("text");
+        assert_eq!(given.len(), 36, "{given}");
+    }
+    // It takes none that it cannot read.
+    api.project(api.published("order.created", 3).await).await;
 }
 
 #[tokio::test]

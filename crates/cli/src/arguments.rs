@@ -24,7 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   longshore up                                       all of it on this machine, with sample orders
   longshore broker                                   a Kafka for this machine, on 127.0.0.1:9092
-  longshore sandbox                                  services that stand in for real ones, on 127.0.0.1:8090
+  longshore sandbox                                  services that stand in for real ones, on 127.0.0.1:8091
   longshore topics apply                             make the topics as topics/*.toml say
   longshore produce order.created --file orders.jsonl
   longshore tail order.created order.paid --from beginning --exit

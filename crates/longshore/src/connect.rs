@@ -89,9 +89,16 @@ impl<H: Handler> WorkerBuilder<H> {
         };
         let routes = self.routes.zip(store.as_ref());
         let routes = routes.map(|(make, store)| make(store));
-        admin.watch(worker.status(), worker.inspector(), store, routes, services);
+        admin.watch(
+            worker.status(),
+            worker.inspector(),
+            store.clone(),
+            routes,
+            services,
+        );
         Ok(ConnectedWorker {
             worker,
+            store,
             registry,
             drain: args.drain,
             admin,
@@ -107,11 +114,14 @@ async fn store(
 ) -> Result<SqlStore, RunError> {
     let url = args.store.clone();
     let url = url.unwrap_or_else(|| StoreUrl::sqlite(format!("{group}.db")));
-    open(&url, || SqlStore::open(&url, group, migrations)).await
+    open_store(&url, || SqlStore::open_store(&url, group, migrations)).await
 }
 
-/// Opens the store, for ever if it is only not there yet: a database often starts after its clients.
-async fn open<T, F>(url: &StoreUrl, mut attempt: impl FnMut() -> F) -> Result<T, RunError>
+/// Opens a store by `attempt`, for ever if it is only not there yet: a database often starts after its clients.
+///
+/// # Errors
+/// [`RunError::Store`] if waiting does not help.
+pub async fn open_store<T, F>(url: &StoreUrl, mut attempt: impl FnMut() -> F) -> Result<T, RunError>
 where
     F: Future<Output = Result<T, OpenError>>,
 {

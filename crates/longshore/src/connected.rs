@@ -22,6 +22,7 @@ pub(crate) const LEAVE: Duration = Duration::from_secs(10);
 /// A worker with everything it needs. Dropping it leaves the group.
 pub struct ConnectedWorker<H> {
     pub(crate) worker: AnyWorker<H>,
+    pub(crate) store: Option<SqlStore>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) drain: Duration,
     pub(crate) admin: Admin,
@@ -44,6 +45,11 @@ impl<H: Handler> ConnectedWorker<H> {
         self.registry.clone()
     }
 
+    /// Its store, if it has one: for who reads what the worker writes within the same process.
+    pub fn store(&self) -> Option<&SqlStore> {
+        self.store.as_ref()
+    }
+
     /// Where health and metrics are served, if they are.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.address()
@@ -58,6 +64,7 @@ impl<H: Handler> ConnectedWorker<H> {
         let Self {
             worker,
             registry: _registry,
+            store: _store,
             drain,
             admin,
         } = self;

@@ -51,6 +51,14 @@ pub enum RunError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// An API cannot be served at this address.
+    #[error("cannot listen on {address}; check --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
     /// Signals cannot be caught.
     #[error("cannot catch SIGTERM and Ctrl-C")]
     Signals(#[from] io::Error),
@@ -74,6 +82,7 @@ impl RunError {
             | Self::Store { .. }
             | Self::Source(_)
             | Self::AdminListen { .. }
+            | Self::Listen { .. }
             | Self::Signals(_)
             | Self::Overrun { .. } => 1,
         }

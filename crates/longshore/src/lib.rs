@@ -8,7 +8,7 @@
 //! `examples/greeter.rs` is a whole worker with its tests; [`testing`] is what they are made with.
 
 mod process;
-pub use process::{main, main_with};
+pub use process::{main, main_with, run_process};
 
 mod signal;
 pub use signal::stop_signal;
@@ -37,6 +37,7 @@ mod event_bus;
 pub use event_bus::{Announcing, EventBus, Published};
 
 mod connect;
+pub use connect::open_store;
 mod preflight;
 
 mod connected;

@@ -23,6 +23,14 @@ pub struct RejectedStatement {
     pub cause: sqlx::Error,
 }
 
+impl RejectedStatement {
+    /// Whether another row has a value that this one must have for itself.
+    pub fn is_unique_violation(&self) -> bool {
+        let error = self.cause.as_database_error();
+        error.is_some_and(DatabaseError::is_unique_violation)
+    }
+}
+
 impl Database {
     /// An error that a statement raised.
     pub(crate) fn statement_error(self, statement: &Statement, error: sqlx::Error) -> StoreError {

@@ -116,6 +116,6 @@ fn commit_error(database: Database, error: sqlx::Error) -> StoreError {
     }
 }
 
-fn unavailable(error: sqlx::Error) -> StoreError {
+pub(crate) fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable(error.into())
 }

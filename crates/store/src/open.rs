@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::migration::{Migration, migrate};
+use crate::store::Inner;
 use crate::url::Place;
 use crate::{SqlStore, StoreUrl, postgres, sqlite};
 
@@ -23,14 +24,7 @@ impl SqlStore {
         group: &str,
         migrations: &[Migration],
     ) -> Result<Self, OpenError> {
-        sqlx::any::install_default_drivers();
-        let (inner, schema) = match &url.0 {
-            Place::Sqlite(path) => (sqlite::connect(path).await?, None),
-            Place::Postgres(options) => {
-                let schema = postgres::schema_name(group);
-                (postgres::connect(options, &schema).await?, Some(schema))
-            }
-        };
+        let (inner, schema) = connect(url, group).await?;
         migrate(&inner, schema.as_deref(), migrations).await?;
         Ok(Self {
             inner: Arc::new(inner),
@@ -56,6 +50,30 @@ impl SqlStore {
             inner: Arc::new(inner),
         })
     }
+
+    /// Opens the store of `group` to read what others have made and write: its tables are taken as they are, so that it may
+    /// be a replica, on which nothing can be created.
+    ///
+    /// # Errors
+    /// As [`SqlStore::open`].
+    pub async fn open_replica(url: &StoreUrl, group: &str) -> Result<Self, OpenError> {
+        let (inner, _) = connect(url, group).await?;
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+}
+
+/// The connections, and the schema if there are such.
+async fn connect(url: &StoreUrl, group: &str) -> Result<(Inner, Option<String>), OpenError> {
+    sqlx::any::install_default_drivers();
+    Ok(match &url.0 {
+        Place::Sqlite(path) => (sqlite::connect(path).await?, None),
+        Place::Postgres(options) => {
+            let schema = postgres::schema_name(group);
+            (postgres::connect(options, &schema).await?, Some(schema))
+        }
+    })
 }
 
 /// Why a store could not be opened.

@@ -21,6 +21,11 @@ impl StoreUrl {
     pub fn sqlite(path: impl Into<PathBuf>) -> Self {
         Self(Place::Sqlite(path.into()))
     }
+
+    /// Whether several processes can use it at once.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0, Place::Postgres(_))
+    }
 }
 
 impl FromStr for StoreUrl {

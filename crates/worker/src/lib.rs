@@ -82,3 +82,6 @@ pub use pruning::Retention;
 
 mod store_strategy;
 pub use store_strategy::StoreStrategy;
+
+mod outbox;
+pub use outbox::{CommandEffects, CommandStore, Lease, Origin, Outbox};

@@ -35,6 +35,8 @@ pub(super) enum Request {
     Timer(Timestamp),
     /// These partitions are this worker's: their rows are its to publish.
     Own(Vec<TopicPartition>),
+    /// The store may have rows that this relay was not told of.
+    Look,
     /// Queue the rows that the store has of these partitions.
     Load {
         partitions: Vec<TopicPartition>,
@@ -74,6 +76,11 @@ impl Relay {
     /// The rows of these partitions are this relay's to publish from now on.
     pub(crate) async fn own(&self, partitions: Vec<TopicPartition>) {
         self.request(Request::Own(partitions)).await;
+    }
+
+    /// Queues what the store has of its partitions, some time soon.
+    pub(crate) async fn look(&self) {
+        self.request(Request::Look).await;
     }
 
     /// Queues what the store has of these partitions, before anything that is published later. Returns the highest

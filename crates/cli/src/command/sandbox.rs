@@ -17,7 +17,7 @@ use crate::arguments::Global;
 use crate::output::{note, warn_on_standard_error};
 
 /// Where the sandbox is if nothing else is said.
-const USUAL_PORT: u16 = 8090;
+const USUAL_PORT: u16 = 8091;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -26,21 +26,21 @@ A write needs the header Idempotency-Key and is done once for each. Point worker
 SERVICE is product, payment, notification or carrier.
 
 Turned while it runs, what is not named goes right again:
-  curl -X PUT localhost:8090/knobs/payment -d '{\"outage\": true}'
-  curl -X PUT localhost:8090/knobs/payment -d '{\"errors\": 0.1, \"lostAnswers\": 0.1, \"latencyMs\": 200}'
-  curl localhost:8090/knobs
-  curl localhost:8090/ledger/summary
+  curl -X PUT localhost:8091/knobs/payment -d '{\"outage\": true}'
+  curl -X PUT localhost:8091/knobs/payment -d '{\"errors\": 0.1, \"lostAnswers\": 0.1, \"latencyMs\": 200}'
+  curl localhost:8091/knobs
+  curl localhost:8091/ledger/summary
 
 Examples:
   longshore sandbox
   longshore sandbox --latency payment=200ms --errors payment=10% --lost-answers carrier=5%
-  longshore sandbox --listen 127.0.0.1:18090 --data /tmp/sandbox --outage payment")]
+  longshore sandbox --listen 127.0.0.1:18091 --data /tmp/sandbox --outage payment")]
 pub(crate) struct SandboxArguments {
     /// Where callers connect; port 0 takes a free one
     #[arg(
         long,
         env = "LONGSHORE_SANDBOX_LISTEN",
-        default_value = "127.0.0.1:8090",
+        default_value = "127.0.0.1:8091",
         value_name = "ADDR"
     )]
     listen: SocketAddr,

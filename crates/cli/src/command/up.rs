@@ -1,4 +1,4 @@
-//! `longshore up`: a broker, the topics, sandbox services, the three order workers and sample orders, in one process.
+//! `longshore up`: a broker, the topics, sandbox services, the order workers, the API and sample orders, in one process.
 
 mod feed;
 mod metrics;
@@ -43,7 +43,7 @@ pub(crate) use workers::workers_file;
 #[command(after_help = "\
 Without --brokers, an embedded broker is started, on 127.0.0.1:9092 if that is free, so that the other commands find it.
 The sample orders are mostly ordinary; a few are sold out, declined, flaky, slow or poisonous, by the test SKUs of the
-sandbox. The workers call its services over HTTP, on 127.0.0.1:8090 if that is free; `longshore sandbox --help` tells how to
+sandbox. The workers call its services over HTTP, on 127.0.0.1:8091 if that is free; `longshore sandbox --help` tells how to
 make them fail. The logs of the workers are in DIR/up.log.
 
 Examples:
@@ -164,6 +164,11 @@ async fn with_brokers(
     ));
     let services = sandbox::services(&sandbox);
     let workers = Workers::start(connection, &arguments.data, &services).await?;
+    if let Some(address) = workers.api() {
+        note(format_args!(
+            "API on http://{address}, for orders of your own."
+        ));
+    }
     let mut progress = Progress::new(arguments.orders.get(), Timestamp::now());
     let feed = Feed::start(connection, &progress, arguments.rate, workers.ready())?;
     let mut session = Session {

@@ -1,6 +1,6 @@
-//! The store on real databases. `contract` holds the facts that are true on both; `fences`, `timers`, `parked` and `upkeep`
-//! hold those that are true of every store, and run on the one in memory too, since tests of the runtime rely on it; what
-//! only one database can show is in `sqlite`, `postgres` and `races`; `gate` is for tests of others. `batch` makes messages.
+//! The store on real databases. `contract` and `commands` hold the facts that are true on both; `fences`, `timers`, `parked`
+//! and `upkeep` hold those that are true of every store, and run on the one in memory too, since tests of the runtime rely
+//! on it; what only one database can show is in `sqlite`, `postgres` and `races`; `gate` is for tests of others. `batch` makes messages.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -8,6 +8,8 @@ mod support;
 mod batch;
 
 mod contract;
+
+mod commands;
 
 mod fences;
 
@@ -66,6 +68,12 @@ on_both! {
         published_rows_are_gone,
         a_dropped_commit_leaves_all_or_nothing,
         handlers_and_the_committer_do_not_get_in_each_others_way;
+    commands:
+        a_command_takes_effect_once,
+        a_command_that_is_rejected_leaves_nothing,
+        rows_become_visible_in_the_order_of_their_sequences,
+        a_lease_is_its_holders_until_it_is_over_or_given_back,
+        a_store_of_others_is_read_as_it_is;
     opening:
         reopening_keeps_everything,
         migrations_run_once,

@@ -144,6 +144,13 @@ impl<S: Store, P: Publisher> Task<S, P> {
             }
             Request::Timer(due_at) => self.timers.set(due_at),
             Request::Own(partitions) => self.owned.extend(partitions),
+            Request::Look => {
+                // One that waits already reads later than this, and so enough.
+                let waits = |load: &Load| load.done.is_none() && load.after.is_none();
+                if !self.loads.iter().any(waits) {
+                    self.load_behind(None);
+                }
+            }
             Request::Load { partitions, done } => {
                 // Whoever does not know what was committed does not know its timers either.
                 self.timers.look();

@@ -1,4 +1,4 @@
-//! The order workers as tasks of this process, each with its own group and its own store.
+//! The order workers and the API as tasks of this process, each with its own group and its own store.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use longshore::{KafkaProperty, ServiceArgs, WorkerArgs, WorkerBuilder};
+use longshore::{KafkaProperty, RunError, ServiceArgs, WorkerArgs, WorkerBuilder};
+use longshore_api::{Api, ApiArgs, VIEW_GROUP};
 use longshore_kafka::Connection;
 use longshore_orders::{ExpiryArguments, NotificationArguments};
 use longshore_services::Service;
@@ -25,6 +26,8 @@ pub(super) struct Workers {
     statuses: Vec<watch::Receiver<Status>>,
     /// Where each of them answers, for `longshore stuck`.
     addresses: Vec<SocketAddr>,
+    /// Where the API listens.
+    api: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     services: ServiceArgs,
 }
@@ -55,6 +58,7 @@ impl Workers {
             registries: Vec::new(),
             statuses: Vec::new(),
             addresses: Vec::new(),
+            api: None,
             stop: watch::Sender::new(false),
             services: ServiceArgs::at(services),
         };
@@ -101,6 +105,7 @@ impl Workers {
                 data,
             )
             .await?;
+        workers.add_api(connection, data).await?;
         let file = workers_file(data);
         std::fs::write(&file, serde_json::to_vec(&workers.addresses)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
@@ -117,10 +122,7 @@ impl Workers {
         let mut args = WorkerArgs::new(&connection.brokers);
         args.group = Some(group.to_owned());
         args.store = Some(StoreUrl::sqlite(data.join(format!("{group}.db"))));
-        let properties = connection.properties.iter().cloned();
-        args.kafka = properties
-            .map(|property| KafkaProperty(Some(property)))
-            .collect();
+        args.kafka = properties(connection);
         args.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into());
         args.services = self.services.clone();
         let connected = worker.connect(&args).await;
@@ -128,16 +130,53 @@ impl Workers {
         self.addresses.extend(connected.admin_address());
         self.statuses.push(connected.status());
         self.registries.push((group, connected.registry()));
-        let mut stop = self.stop.subscribe();
+        let stopped = self.stopped();
         self.tasks.spawn(async move {
-            let stopped = async move {
-                // The sender lives as long as the tasks.
-                stop.wait_for(|stop| *stop).await.ok();
-            };
             let result = connected.run(stopped).await;
             result.with_context(|| format!("the worker {group} failed"))
         });
         Ok(())
+    }
+
+    /// The API, which keeps its projection itself. On the port that its users know, or another one if that is taken.
+    async fn add_api(&mut self, connection: &Connection, data: &Path) -> anyhow::Result<()> {
+        let mut args = ApiArgs::new(&connection.brokers);
+        args.store = Some(StoreUrl::sqlite(data.join("api.db")));
+        args.view_store = Some(StoreUrl::sqlite(data.join("order-view.db")));
+        args.kafka = properties(connection);
+        args.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into());
+        let anywhere = args.listen;
+        args.listen.set_port(ApiArgs::PORT);
+        let mut api = Api::connect(&args).await;
+        if matches!(api, Err(RunError::Listen { .. })) {
+            args.listen = anywhere;
+            api = Api::connect(&args).await;
+        }
+        let api = api.context("cannot start the API")?;
+        self.api = Some(api.address());
+        if let Some(projection) = api.projection() {
+            self.addresses.extend(projection.admin_address());
+            self.statuses.push(projection.status());
+            self.registries.push((VIEW_GROUP, projection.registry()));
+        }
+        let stopped = self.stopped();
+        self.tasks
+            .spawn(async move { api.run(stopped).await.context("the API failed") });
+        Ok(())
+    }
+
+    /// Completes once the workers are to stop.
+    fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stop = self.stop.subscribe();
+        async move {
+            // The sender lives as long as the tasks.
+            stop.wait_for(|stop| *stop).await.ok();
+        }
+    }
+
+    /// Where the API listens.
+    pub(super) fn api(&self) -> Option<SocketAddr> {
+        self.api
     }
 
     /// Completes when every worker has partitions to work on.
@@ -181,4 +220,11 @@ impl Workers {
         }
         result
     }
+}
+
+fn properties(connection: &Connection) -> Vec<KafkaProperty> {
+    let properties = connection.properties.iter().cloned();
+    properties
+        .map(|property| KafkaProperty(Some(property)))
+        .collect()
 }

@@ -390,7 +390,7 @@ mod tests {
             let at = ServiceArgs::at(&[(service, url)]);
             assert_eq!(at.addresses().expect("valid"), addresses);
 
-            let command = WorkerArgs::command(&WorkerBuilder::plain("nothing", Nothing));
+            let command = WorkerArgs::command::<(), _>(&WorkerBuilder::plain("nothing", Nothing));
             let id = flag.trim_start_matches('-').replace('-', "_");
             let argument = command
                 .get_arguments()
@@ -402,12 +402,12 @@ mod tests {
 
     #[test]
     fn help_shows_the_flags_of_services_where_they_are_called() {
-        let calls_none = WorkerArgs::command(&WorkerBuilder::plain("nothing", Nothing));
+        let calls_none = WorkerArgs::command::<(), _>(&WorkerBuilder::plain("nothing", Nothing));
         let calls = WorkerBuilder::calling("nothing", |_, _| Nothing);
         let flag = "--payment-service-url";
         let shown = |mut command: Command| command.render_long_help().to_string().contains(flag);
         assert!(!shown(calls_none));
-        assert!(shown(WorkerArgs::command(&calls)));
+        assert!(shown(WorkerArgs::command::<(), _>(&calls)));
     }
 
     #[test]

@@ -114,7 +114,7 @@ async fn store(
 ) -> Result<SqlStore, RunError> {
     let url = args.store.clone();
     let url = url.unwrap_or_else(|| StoreUrl::sqlite(format!("{group}.db")));
-    open_store(&url, || SqlStore::open_store(&url, group, migrations)).await
+    open_store(&url, || SqlStore::open(&url, group, migrations)).await
 }
 
 /// Opens a store by `attempt`, for ever if it is only not there yet: a database often starts after its clients.

@@ -26,10 +26,7 @@ impl SqlStore {
     ) -> Result<Self, OpenError> {
         let (inner, schema) = connect(url, group).await?;
         migrate(&inner, schema.as_deref(), migrations).await?;
-        Ok(Self {
-            inner: Arc::new(inner),
-            gate: None,
-        })
+        Ok(Self::over(inner))
     }
 
     /// Opens the store of the consumer group `group` to look into it, whether its worker runs or not: nothing is created,
@@ -46,9 +43,7 @@ impl SqlStore {
                 postgres::inspect(options, &postgres::schema_name(group)).await?
             }
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self::over(inner))
     }
 
     /// Opens the store of `group` to read what others have made and write: its tables are taken as they are, so that it may
@@ -58,9 +53,14 @@ impl SqlStore {
     /// As [`SqlStore::open`].
     pub async fn open_replica(url: &StoreUrl, group: &str) -> Result<Self, OpenError> {
         let (inner, _) = connect(url, group).await?;
-        Ok(Self {
+        Ok(Self::over(inner))
+    }
+
+    fn over(inner: Inner) -> Self {
+        Self {
             inner: Arc::new(inner),
-        })
+            gate: None,
+        }
     }
 }
 

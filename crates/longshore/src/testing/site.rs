@@ -97,6 +97,14 @@ impl Site {
                 let gated = store.gated(self.gate.clone());
                 (make(&gated), Some((store, gated)))
             }
+            Strategy::Calling(make) => {
+                let store = self.open_store(builder.migrations).await;
+                let gated = store.gated(self.gate.clone());
+                // Without an address in the flags there are none, and the worker has what stands in for them.
+                let services = self.args.services.client();
+                let services = services.unwrap_or_else(|error| panic!("{}", chain(&error)));
+                (make(&gated, &services), Some((store, gated)))
+            }
             Strategy::Plain(handler) => (handler, None),
             Strategy::Transaction(_) => panic!(
                 "{} commits in Kafka transactions, which a log in memory does not have; test it on a broker, such as \

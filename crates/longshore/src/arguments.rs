@@ -187,7 +187,7 @@ impl WorkerArgs {
             ));
         // The doc comment of the struct is not the worker's description.
         let command = Self::augment_args(command).about(worker.about);
-        let calls_none = !worker.calls_services();
+        let calls_none = !worker.calls_services;
         command.mut_args(|argument| match argument.get_help_heading() {
             Some(SERVICES) => argument.hide(calls_none),
             _ => argument,

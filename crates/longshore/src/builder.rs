@@ -33,16 +33,16 @@ pub struct WorkerBuilder<H> {
     pub(crate) reads: Vec<String>,
     pub(crate) publishes: Vec<String>,
     pub(crate) migrations: &'static [Migration],
+    pub(crate) calls_services: bool,
     pub(crate) strategy: Strategy<H>,
 }
 
-/// Makes the handler of a worker that calls services.
-type MakeCalling<H> = Box<dyn FnOnce(&SqlStore, &ServiceClient) -> H + Send>;
+/// Makes the handler of its store, and of the services that it calls.
+type MakeHandler<H> = Box<dyn FnOnce(&SqlStore, &ServiceClient) -> H + Send>;
 
 /// How effects become true, and with it what the handler is made of.
 pub(crate) enum Strategy<H> {
-    Store(Box<dyn FnOnce(&SqlStore) -> H + Send>),
-    Calling(MakeCalling<H>),
+    Store(MakeHandler<H>),
     Plain(H),
     Transaction(H),
 }
@@ -55,7 +55,10 @@ impl<H: Handler> WorkerBuilder<Correlated<H>> {
         handler: impl FnOnce(&SqlStore, &ServiceClient) -> H + Send + 'static,
     ) -> Self {
         let handler = move |store: &_, services: &_| Correlated(handler(store, services));
-        Self::with(name, Strategy::Calling(Box::new(handler)))
+        Self {
+            calls_services: true,
+            ..Self::with(name, Strategy::Store(Box::new(handler)))
+        }
     }
 }
 
@@ -65,6 +68,7 @@ impl<H: Handler> WorkerBuilder<H> {
     ///
     /// `name` is also the default of `--group`.
     pub fn new(name: &'static str, handler: impl FnOnce(&SqlStore) -> H + Send + 'static) -> Self {
+        let handler = move |store: &_, _: &_| handler(store);
         Self::with(name, Strategy::Store(Box::new(handler)))
     }
 
@@ -87,12 +91,9 @@ impl<H: Handler> WorkerBuilder<H> {
             reads: Vec::new(),
             publishes: Vec::new(),
             migrations: &[],
+            calls_services: false,
             strategy,
         }
-    }
-
-    pub(crate) fn calls_services(&self) -> bool {
-        matches!(self.strategy, Strategy::Calling(_))
     }
 
     /// What `--help` says first.

@@ -194,7 +194,7 @@ impl WorkerArgs {
             ));
         // The doc comments of the structs are not the worker's description.
         let command = A::augment_args(Self::augment_args(command)).about(worker.about);
-        let calls_none = !worker.calls_services();
+        let calls_none = !worker.calls_services;
         command.mut_args(|argument| match argument.get_help_heading() {
             Some(SERVICES) => argument.hide(calls_none),
             _ => argument,

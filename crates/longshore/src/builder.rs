@@ -37,19 +37,19 @@ pub struct WorkerBuilder<H> {
     pub(crate) migrations: &'static [Migration],
     pub(crate) routes: Option<Routes>,
     pub(crate) bus: EventBus,
+    pub(crate) calls_services: bool,
     pub(crate) strategy: Strategy<H>,
 }
 
 /// What makes the worker's own routes of its store.
 pub(crate) type Routes = Box<dyn FnOnce(&SqlStore) -> Router + Send>;
 
-/// Makes the handler of a worker that calls services.
-type MakeCalling<H> = Box<dyn FnOnce(&SqlStore, &ServiceClient) -> H + Send>;
+/// Makes the handler of its store, and of the services that it calls.
+type MakeHandler<H> = Box<dyn FnOnce(&SqlStore, &ServiceClient) -> H + Send>;
 
 /// How effects become true, and with it what the handler is made of.
 pub(crate) enum Strategy<H> {
-    Store(Box<dyn FnOnce(&SqlStore) -> H + Send>),
-    Calling(MakeCalling<H>),
+    Store(MakeHandler<H>),
     Plain(H),
     Transaction(H),
 }
@@ -62,7 +62,10 @@ impl<H: Handler> WorkerBuilder<Correlated<H>> {
         handler: impl FnOnce(&SqlStore, &ServiceClient) -> H + Send + 'static,
     ) -> Self {
         let handler = move |store: &_, services: &_| Correlated(handler(store, services));
-        Self::with(name, Strategy::Calling(Box::new(handler)))
+        Self {
+            calls_services: true,
+            ..Self::with(name, Strategy::Store(Box::new(handler)))
+        }
     }
 }
 
@@ -72,6 +75,7 @@ impl<H: Handler> WorkerBuilder<H> {
     ///
     /// `name` is also the default of `--group`.
     pub fn new(name: &'static str, handler: impl FnOnce(&SqlStore) -> H + Send + 'static) -> Self {
+        let handler = move |store: &_, _: &_| handler(store);
         Self::with(name, Strategy::Store(Box::new(handler)))
     }
 
@@ -96,12 +100,9 @@ impl<H: Handler> WorkerBuilder<H> {
             migrations: &[],
             routes: None,
             bus: EventBus::new(),
+            calls_services: false,
             strategy,
         }
-    }
-
-    pub(crate) fn calls_services(&self) -> bool {
-        matches!(self.strategy, Strategy::Calling(_))
     }
 
     /// What `--help` says first.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_kafka::{KafkaPublisher, KafkaSource, TransactionStrategy};
 use longshore_services::ServiceClient;
-use longshore_store::{Migration, OpenError, SqlStore, StoreUrl};
+use longshore_store::{OpenError, SqlStore, StoreUrl};
 use longshore_worker::{Handler, Metrics, PlainStrategy, StoreStrategy, Worker};
 use prometheus_client::registry::Registry;
 use tracing::warn;
@@ -34,7 +34,7 @@ impl<H: Handler> WorkerBuilder<H> {
         let group = args.group.as_deref().unwrap_or(self.name);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, group);
-        let services = match self.calls_services() {
+        let services = match self.calls_services {
             true => args.services.client()?,
             false => ServiceClient::none(),
         };
@@ -48,11 +48,10 @@ impl<H: Handler> WorkerBuilder<H> {
         let in_transactions = matches!(self.strategy, Strategy::Transaction(_));
         let (handler, store) = match self.strategy {
             Strategy::Store(make) => {
-                let store = store(args, group, self.migrations).await?;
-                (make(&store), Some(store))
-            }
-            Strategy::Calling(make) => {
-                let store = store(args, group, self.migrations).await?;
+                let url = args.store.clone();
+                let url = url.unwrap_or_else(|| StoreUrl::sqlite(format!("{group}.db")));
+                let store =
+                    open_store(&url, || SqlStore::open(&url, group, self.migrations)).await?;
                 (make(&store, &services), Some(store))
             }
             Strategy::Plain(handler) | Strategy::Transaction(handler) => (handler, None),
@@ -104,17 +103,6 @@ impl<H: Handler> WorkerBuilder<H> {
             admin,
         })
     }
-}
-
-/// The worker's store, where it was told or in the working directory.
-async fn store(
-    args: &WorkerArgs,
-    group: &str,
-    migrations: &'static [Migration],
-) -> Result<SqlStore, RunError> {
-    let url = args.store.clone();
-    let url = url.unwrap_or_else(|| StoreUrl::sqlite(format!("{group}.db")));
-    open_store(&url, || SqlStore::open(&url, group, migrations)).await
 }
 
 /// Opens a store by `attempt`, for ever if it is only not there yet: a database often starts after its clients.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use longshore_event::{TopicPartition, redrive_topic};
+use longshore_services::ServiceClient;
 use longshore_store::{Migration, OpenError, SqlStore, StoreUrl};
 use longshore_testkit::memory::{
     MemoryGroup, MemoryLog, MemoryPublisher, MemorySource, SourceControl,
@@ -95,13 +96,10 @@ impl Site {
             Strategy::Store(make) => {
                 let store = self.open_store(builder.migrations).await;
                 let gated = store.gated(self.gate.clone());
-                (make(&gated), Some((store, gated)))
-            }
-            Strategy::Calling(make) => {
-                let store = self.open_store(builder.migrations).await;
-                let gated = store.gated(self.gate.clone());
-                // Without an address in the flags there are none, and the worker has what stands in for them.
-                let services = self.args.services.client();
+                let services = match builder.calls_services {
+                    true => self.args.services.client(),
+                    false => Ok(ServiceClient::none()),
+                };
                 let services = services.unwrap_or_else(|error| panic!("{}", chain(&error)));
                 (make(&gated, &services), Some((store, gated)))
             }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Parser;
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use longshore::{KafkaProperty, LogFormat, WorkerArgs, parse_duration};
 use longshore_kafka::Connection;
 use longshore_store::StoreUrl;
@@ -76,7 +76,7 @@ pub struct ApiArgs {
     )]
     pub read_store: Option<StoreUrl>,
     /// Requests that are answered at once; beyond that they are refused with 503
-    #[arg(long, env = "LONGSHORE_API_CONCURRENCY", default_value_t = Limits::default().concurrency, value_name = "N")]
+    #[arg(long, env = "LONGSHORE_API_CONCURRENCY", default_value_t = Limits::default().concurrency, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub concurrency: usize,
     /// Time for one request
     #[arg(long, env = "LONGSHORE_API_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
@@ -168,6 +168,20 @@ mod tests {
         command.clone().debug_assert();
         for argument in command.get_arguments() {
             assert!(argument.get_env().is_some(), "{}", argument.get_id());
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_wrong_usage() {
+        for arguments in [
+            ["--concurrency", "0"],
+            ["--timeout", "soon"],
+            ["--listen", "here"],
+            ["--read-store", "mysql://s3cret@host"],
+        ] {
+            let parsed = ApiArgs::try_parse_from(["api"].into_iter().chain(arguments));
+            let error = parsed.expect_err(arguments[0]);
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
         }
     }
 

@@ -20,6 +20,8 @@ pub use any_event::OrderEvent;
 mod user;
 pub use user::{Role, UserCreated, UserDeleted, UserUpdated};
 
+pub mod job;
+
 mod schema;
 pub use schema::schemas;
 

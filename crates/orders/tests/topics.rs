@@ -18,9 +18,10 @@ fn every_event_has_a_topic_with_its_schema_and_key() {
         let spec = spec.unwrap_or_else(|| panic!("{event} has no file"));
         let schema = spec.schema.as_ref().expect("schema");
         assert!(schema.ends_with(format!("{event}.json")), "{schema:?}");
-        let key = match event.starts_with("user.") {
-            true => "userId",
-            false => "orderId",
+        let key = match event.split_once('.') {
+            Some(("user", _)) => "userId",
+            Some(("job" | "jobs", _)) => "jobId",
+            _ => "orderId",
         };
         assert_eq!(spec.key.as_deref(), Some(key));
     }

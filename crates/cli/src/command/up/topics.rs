@@ -28,6 +28,11 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "user.created.toml",
     "user.updated.toml",
     "user.deleted.toml",
+    "jobs.email.toml",
+    "jobs.payment.toml",
+    "jobs.report.toml",
+    "job.completed.toml",
+    "job.failed.toml",
     "schemas/order.created.json",
     "schemas/order.paid.json",
     "schemas/order.shipped.json",
@@ -37,6 +42,11 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "schemas/user.created.json",
     "schemas/user.updated.json",
     "schemas/user.deleted.json",
+    "schemas/jobs.email.json",
+    "schemas/jobs.payment.json",
+    "schemas/jobs.report.json",
+    "schemas/job.completed.json",
+    "schemas/job.failed.json",
 ];
 
 /// The topics of `dir`; without one, those of the checkout or those built in.

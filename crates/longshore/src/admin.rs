@@ -1,10 +1,11 @@
-//! Health, status and metrics over HTTP, beside the worker: `/healthz`, `/readyz`, `/status`, `/metrics`.
+//! Health, status and metrics over HTTP, beside the worker: `/healthz`, `/readyz`, `/status`, `/metrics`, and what the worker
+//! mounts.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tower::ServiceExt;
 use tracing::{error, info};
 
 use crate::RunError;
@@ -53,6 +55,8 @@ struct View {
     registry: Arc<Registry>,
     /// Empty until the worker is connected.
     worker: OnceLock<Watched>,
+    /// What the worker serves besides; empty until its store is open.
+    mounted: OnceLock<Router>,
 }
 
 struct Watched {
@@ -70,6 +74,7 @@ impl Admin {
         let view = Arc::new(View {
             registry,
             worker: OnceLock::new(),
+            mounted: OnceLock::new(),
         });
         let serving = match listen {
             None => None,
@@ -92,6 +97,12 @@ impl Admin {
         };
         // It is called once; a second worker would not be this one.
         drop(self.view.worker.set(watched));
+    }
+
+    /// Serves these routes, too.
+    pub(crate) fn mount(&self, routes: Router) {
+        // It is called once, for the one worker.
+        drop(self.view.mounted.set(routes));
     }
 
     /// Where it serves, with the port that was found free.
@@ -123,6 +134,7 @@ async fn serve(address: SocketAddr, view: Arc<View>) -> Result<Serving, RunError
         .route("/readyz", get(ready))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
+        .fallback(mounted)
         .with_state(view);
     info!(%address, "serving /healthz, /readyz, /status and /metrics");
     let task = tokio::spawn(async move {
@@ -131,6 +143,17 @@ async fn serve(address: SocketAddr, view: Arc<View>) -> Result<Serving, RunError
         }
     });
     Ok(Serving { address, task })
+}
+
+/// Whatever is not served here may be served by what the worker has mounted.
+async fn mounted(State(view): State<Arc<View>>, request: Request) -> Response {
+    match view.mounted.get() {
+        Some(routes) => match routes.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn ready(State(view): State<Arc<View>>) -> (StatusCode, String) {

@@ -3,7 +3,8 @@
 use longshore_store::{Migration, SqlStore};
 use longshore_worker::Handler;
 
-use crate::{ConnectedWorker, RunError, WorkerArgs};
+use crate::beside::Start;
+use crate::{Beside, Companion, ConnectedWorker, RunError, WorkerArgs};
 
 /// Describes a worker. [`main`](crate::main) makes a process of it.
 ///
@@ -33,6 +34,7 @@ pub struct WorkerBuilder<H> {
     pub(crate) publishes: Vec<String>,
     pub(crate) migrations: &'static [Migration],
     pub(crate) strategy: Strategy<H>,
+    pub(crate) beside: Option<Start>,
 }
 
 /// How effects become true, and with it what the handler is made of.
@@ -71,6 +73,7 @@ impl<H: Handler> WorkerBuilder<H> {
             publishes: Vec::new(),
             migrations: &[],
             strategy,
+            beside: None,
         }
     }
 
@@ -107,6 +110,22 @@ impl<H: Handler> WorkerBuilder<H> {
     #[must_use]
     pub fn migrations(mut self, migrations: &'static [Migration]) -> Self {
         self.migrations = migrations;
+        self
+    }
+
+    /// Runs something beside the messages in the same process, over the same store, with routes of its own on the admin
+    /// port. `start` is called once the store is open, within the tokio runtime.
+    ///
+    /// # Panics
+    /// If the worker has no store.
+    #[must_use]
+    pub fn beside(mut self, start: impl FnOnce(Beside) -> Companion + Send + 'static) -> Self {
+        assert!(
+            matches!(self.strategy, Strategy::Store(_)),
+            "the worker {} has no store, so nothing can run beside its messages",
+            self.name
+        );
+        self.beside = Some(Box::new(start));
         self
     }
 

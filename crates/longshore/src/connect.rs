@@ -7,9 +7,11 @@ use longshore_kafka::{KafkaPublisher, KafkaSource, TransactionStrategy};
 use longshore_store::{OpenError, SqlStore, StoreUrl};
 use longshore_worker::{Handler, Metrics, PlainStrategy, StoreStrategy, Worker};
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 use tracing::warn;
 
 use crate::admin::Admin;
+use crate::beside::{Beside, Stopping, Task};
 use crate::builder::Strategy;
 use crate::connected::AnyWorker;
 use crate::error::chain;
@@ -55,6 +57,7 @@ impl<H: Handler> WorkerBuilder<H> {
         preflight::warn_of_missing_topics(&connection, &self.reads, &self.publishes).await;
 
         let settings = args.settings(group);
+        let mut companion = None;
         let worker = match &store {
             Some(store) => {
                 let strategy = StoreStrategy::new(
@@ -63,6 +66,22 @@ impl<H: Handler> WorkerBuilder<H> {
                     settings.clock.clone(),
                     args.retention(),
                 );
+                if let Some(start) = self.beside {
+                    let stop = watch::Sender::new(false);
+                    // The messages have the other half.
+                    let drain = args.drain / 2;
+                    let started = start(Beside {
+                        store: store.clone(),
+                        bell: strategy.bell(),
+                        group: settings.group.clone(),
+                        clock: settings.clock.clone(),
+                        stop: Stopping::when(stop.subscribe()),
+                        drain,
+                    });
+                    admin.mount(started.routes);
+                    let task = started.task;
+                    companion = Some(Task { task, stop, drain });
+                }
                 AnyWorker::Store(Worker::new(handler, source, strategy, settings, metrics))
             }
             None if in_transactions => {
@@ -82,6 +101,7 @@ impl<H: Handler> WorkerBuilder<H> {
             registry,
             drain: args.drain,
             admin,
+            companion,
         })
     }
 }

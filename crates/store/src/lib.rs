@@ -3,7 +3,7 @@
 //! Reading order: a [`StoreUrl`] says where; [`SqlStore::open`] connects (`sqlite`, `postgres`) and migrates
 //! (`migration`, `tables`); `commit` is one transaction for a batch of messages; `fence`, `inbox`, `outbox`, `timer` and
 //! `parked` are its steps and the queries around it, `upkeep` is what is asked now and then; `access` lets handlers run their
-//! own statements. `text`, `column` and `bind` make the statements, `dialect` holds the words in which the databases differ,
+//! own statements, `transaction` work beside the messages several of them at once. `text`, `column` and `bind` make the statements, `dialect` holds the words in which the databases differ,
 //! `classify` decides what an error asks the caller to do.
 
 mod url;
@@ -25,6 +25,9 @@ pub use migration::Migration;
 mod tables;
 
 mod commit;
+
+mod transaction;
+pub use transaction::{Commits, Transaction};
 
 mod fence;
 

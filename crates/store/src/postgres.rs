@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection};
+use tokio::sync::watch;
 
 use crate::OpenError;
 use crate::classify::Database;
@@ -52,6 +53,7 @@ pub(crate) async fn connect(options: &AnyConnectOptions, schema: &str) -> Result
         database: Database::Postgres,
         writer: pool.clone(),
         reader: pool,
+        commits: watch::Sender::new(()),
         _lock: None,
     })
 }

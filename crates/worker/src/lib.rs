@@ -75,6 +75,7 @@ mod plain;
 pub use plain::PlainStrategy;
 
 mod relay;
+pub use relay::OutboxBell;
 
 mod pruning;
 pub use pruning::Retention;

@@ -19,6 +19,8 @@ mod upkeep;
 
 mod opening;
 
+mod transaction;
+
 mod sqlite;
 
 mod postgres;
@@ -64,6 +66,11 @@ on_both! {
         published_rows_are_gone,
         a_dropped_commit_leaves_all_or_nothing,
         handlers_and_the_committer_do_not_get_in_each_others_way;
+    transaction:
+        a_transaction_is_whole,
+        a_dropped_transaction_leaves_nothing,
+        a_rejected_step_is_told_from_an_outage,
+        commits_of_messages_are_told;
     opening:
         reopening_keeps_everything,
         migrations_run_once,

@@ -11,8 +11,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/longshore/target \
     cargo build --release --locked --package longshore-cli \
       --package order-created --package order-paid --package order-shipped \
+      --package jobs \
  && install -D -t /out target/release/longshore target/release/order-created \
-      target/release/order-paid target/release/order-shipped
+      target/release/order-paid target/release/order-shipped target/release/jobs
 
 FROM debian:bookworm-slim
 # Root certificates for brokers and databases behind TLS; taken from the build stage, so that this one needs no network.

@@ -11,6 +11,7 @@
 //! | `redrive` | that dead letters come back once, and that what is parked waits through a kill |
 //! | `outages` | that a broker, a database or a topic that is away for a while costs and doubles nothing |
 //! | `crashes` | the same of workers killed with -9 |
+//! | `jobs` | that jobs run to their right ends, by priority, through kills |
 //! | `lifecycle` | how a worker starts and stops |
 //! | `support` | nothing: an order system to test on, a client, the worker binaries |
 //!

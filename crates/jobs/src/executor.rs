@@ -233,7 +233,7 @@ impl Executor {
             rooms,
             orphans: state.orphans,
         };
-        match self.table.turn(&turn, now, chance).await {
+        match self.table.turn(&turn, &self.clock, chance).await {
             Ok(turned) => {
                 let kept: HashMap<String, Timestamp> = turn
                     .kept

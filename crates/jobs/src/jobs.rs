@@ -72,11 +72,10 @@ impl Jobs {
 
     /// Runs jobs until `stop` completes, and then for `drain` at most, until those that run have finished. What is left
     /// then is given back, to be run again.
-    pub fn execute(
-        &self,
-        stop: impl Future<Output = ()> + Send + Unpin,
-        drain: Duration,
-    ) -> impl Future<Output = ()> + Send {
+    pub fn execute<S>(&self, stop: S, drain: Duration) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: Future<Output = ()> + Send + Unpin,
+    {
         let executor = Executor {
             table: self.table.clone(),
             queues: self.queues.clone(),

@@ -4,7 +4,7 @@
 //! Reading order: a [`JobPayload`] is what there is to do; [`NewJob`] is the event that adds it to its queue, with its
 //! [`JobOptions`]; [`JobIntake`] makes a row of it in its message's transaction. [`Queues`] says which [`JobHandler`] runs
 //! what, within the limits of a [`QueueConfig`]. The `executor` is the task that runs them: each `turn` of it is one
-//! transaction that ends, renews, recovers and claims; `claimed` decides what becomes of a run, and [`JobCompleted`] and
+//! transaction that ends and renews (`settle`), recovers and claims; `claimed` decides what becomes of a run, and [`JobCompleted`] and
 //! [`JobFailed`] are how it ends. `repeat` adds jobs by the clock. [`Jobs`] is what an operator can do, and [`router`] the
 //! same over HTTP.
 
@@ -37,6 +37,8 @@ mod notes;
 mod claimed;
 
 mod turn;
+
+mod settle;
 
 mod executor;
 

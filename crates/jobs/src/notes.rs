@@ -28,12 +28,6 @@ pub(crate) struct Taken {
     pub(crate) lines: Vec<(u64, String)>,
 }
 
-impl Taken {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.progress.is_none() && self.lines.is_empty()
-    }
-}
-
 impl Notes {
     pub(crate) fn progress(&self, percent: u8) {
         self.inner().progress = Some(percent);
@@ -98,7 +92,7 @@ mod tests {
         let taken = notes.take();
         assert_eq!(taken.progress, Some(20));
         assert_eq!(taken.lines, [(1, "one".to_owned())]);
-        assert!(notes.take().is_empty());
+        assert_eq!(notes.take(), Taken::default());
         notes.give_back(taken);
         notes.log("two".to_owned());
         let again = notes.take();

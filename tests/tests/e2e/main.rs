@@ -4,6 +4,7 @@ mod broker_contract;
 mod crashes;
 mod dead_letters;
 mod duplicates;
+mod jobs;
 mod lifecycle;
 mod order_flow;
 mod outages;

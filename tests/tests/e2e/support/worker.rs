@@ -23,9 +23,14 @@ pub(crate) enum Kind {
     Created,
     Paid,
     Shipped,
+    Jobs,
 }
 
+/// The workers that take orders to their end.
 pub(crate) const KINDS: [Kind; 3] = [Kind::Created, Kind::Paid, Kind::Shipped];
+
+/// All that are built.
+const BUILT: [Kind; 4] = [Kind::Created, Kind::Paid, Kind::Shipped, Kind::Jobs];
 
 impl Kind {
     pub(crate) fn name(self) -> &'static str {
@@ -33,6 +38,7 @@ impl Kind {
             Self::Created => "order-created",
             Self::Paid => "order-paid",
             Self::Shipped => "order-shipped",
+            Self::Jobs => "jobs",
         }
     }
 }
@@ -74,6 +80,11 @@ impl Launch {
         self
     }
 
+    /// Where it writes what is no state: mails and reports.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.output.with_extension("files")
+    }
+
     /// Starts it; it may not be ready yet.
     pub(crate) fn start(&self) -> Worker {
         let admin = format!("127.0.0.1:{}", free_port().expect("a free port"));
@@ -93,6 +104,9 @@ impl Launch {
             .args(["--store", &self.store, "--admin-listen", &admin])
             .args(["--kafka", "session.timeout.ms=6000"])
             .args(&self.flags)
+            .env("MAIL_DIR", self.files().join("mails"))
+            .env("REPORT_DIR", self.files().join("reports"))
+            .env_remove("SMTP_URL")
             .stdout(output.try_clone().expect("an output file"))
             .stderr(output);
         if let Some(instance) = &self.instance {
@@ -120,8 +134,15 @@ impl Worker {
 
     /// Asks its admin endpoint: status and body.
     pub(crate) async fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
+        self.ask("GET", path).await
+    }
+
+    /// The same with another method, without a body.
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> std::io::Result<(u16, String)> {
         let mut stream = TcpStream::connect(&self.admin).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: worker\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
@@ -194,7 +215,7 @@ fn binaries() -> &'static Path {
         }
         let built = cargo
             .args(["build", "--quiet", "--profile", profile])
-            .args(KINDS.iter().flat_map(|kind| ["--package", kind.name()]))
+            .args(BUILT.iter().flat_map(|kind| ["--package", kind.name()]))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("CARGO_TARGET_DIR", target)
             .status();

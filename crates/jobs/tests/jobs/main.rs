@@ -47,6 +47,7 @@ on_both! {
         a_run_that_takes_too_long_has_failed,
         a_job_that_succeeded_is_kept_or_removed,
         no_more_jobs_run_at_once_than_the_queue_allows,
+        several_instances_run_each_job_once_and_by_priority,
         a_rate_limit_is_kept,
         progress_and_log_are_seen_while_a_job_runs;
     recovery:

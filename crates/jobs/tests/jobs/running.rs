@@ -1,5 +1,6 @@
 //! How jobs are run.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use longshore_event::{DeadLetter, ErrorKind, Headers};
@@ -163,6 +164,35 @@ pub(crate) async fn no_more_jobs_run_at_once_than_the_queue_allows(place: &Place
         assert_eq!(site.runs().len(), 3 + ended);
         site.bell.gate.add_permits(1);
     }
+}
+
+pub(crate) async fn several_instances_run_each_job_once_and_by_priority(place: &Place) {
+    const JOBS: i32 = 60;
+    let config = QueueConfig {
+        concurrency: 3,
+        ..config()
+    };
+    let site = Site::open(place, config.clone()).await;
+    let rival = site.beside(place, config).await;
+    for number in 0..JOBS {
+        let job = job(&format!("j-{number}"), Act::Succeed);
+        site.add(&job.priority(number * 7 % 5)).await;
+    }
+    let _executor = site.start();
+    // On SQLite there is one process.
+    let _rival = (!site.store.is_exclusive()).then(|| rival.start());
+
+    for number in 0..JOBS {
+        site.until(&format!("j-{number}"), JobState::Completed)
+            .await;
+    }
+
+    let runs: BTreeSet<_> = site.ran().into_iter().collect();
+    assert_eq!((runs.len(), site.runs().len()), (60, 60));
+    let mut jobs = site.jobs.list(None, None, 100).await.expect("listed");
+    jobs.sort_by_key(|job| (job.started_at, -job.priority));
+    let priorities: Vec<_> = jobs.iter().map(|job| job.priority).collect();
+    assert!(priorities.is_sorted_by(|a, b| a >= b), "{priorities:?}");
 }
 
 pub(crate) async fn a_rate_limit_is_kept(place: &Place) {

@@ -4,6 +4,7 @@ mod broker;
 mod completions;
 mod dlq;
 mod groups;
+mod jobs;
 mod produce;
 mod stuck;
 mod tail;
@@ -33,6 +34,9 @@ pub(crate) enum Command {
     Groups(groups::GroupsCommand),
     /// Ask workers what they wait for: which offset, which key, since when, why, and when it is tried next
     Stuck(stuck::StuckArguments),
+    /// Add jobs, look at them, try them again, and repeat them by the clock
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
     /// Run the embedded broker alone
     Broker(broker::BrokerArguments),
     /// Write a completion script for a shell
@@ -50,6 +54,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Dlq(command) => dlq::run(global, command).await,
         Command::Groups(command) => groups::run(global, command).await,
         Command::Stuck(arguments) => stuck::run(global, arguments).await,
+        Command::Jobs(command) => jobs::run(global, command).await,
         Command::Broker(arguments) => broker::run(global, arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }

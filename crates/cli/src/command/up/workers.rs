@@ -1,4 +1,4 @@
-//! The three order workers as tasks of this process, each with its own group and its own store.
+//! The order workers and the worker of the jobs as tasks of this process, each with its own group and its own store.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use longshore::{KafkaProperty, WorkerArgs, WorkerBuilder};
 use longshore_kafka::Connection;
+use longshore_orders::job::JobsConfig;
 use longshore_store::StoreUrl;
 use longshore_worker::{Handler, Status};
 use prometheus_client::registry::Registry;
@@ -63,6 +64,9 @@ impl Workers {
                 data,
             )
             .await?;
+        let config = JobsConfig::in_directories(data.join("mails"), data.join("reports"))?;
+        let jobs = longshore_orders::job::jobs(config);
+        workers.add("jobs", jobs, connection, data).await?;
         let file = workers_file(data);
         std::fs::write(&file, serde_json::to_vec(&workers.addresses)?)
             .with_context(|| format!("cannot write {}", file.display()))?;

@@ -11,10 +11,12 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/longshore/target \
     cargo build --release --locked --package longshore-cli \
       --package order-created --package order-paid --package order-shipped \
-      --package order-expiry --package analytics --package notifications --package order-view --package api \
+      --package order-expiry --package analytics --package notifications --package order-view \
+      --package jobs --package api \
  && install -D -t /out target/release/longshore target/release/order-created \
       target/release/order-paid target/release/order-shipped target/release/order-expiry \
-      target/release/analytics target/release/notifications target/release/order-view target/release/api
+      target/release/analytics target/release/notifications target/release/order-view \
+      target/release/jobs target/release/api
 
 FROM debian:bookworm-slim
 # Root certificates for brokers and databases behind TLS; taken from the build stage, so that this one needs no network.

@@ -14,6 +14,7 @@
 //! | `crashes` | the same of workers killed with -9 |
 //! | `followers` | that analytics equal the log and mails are written once, whoever is killed meanwhile |
 //! | `expiry` | that orders that are not paid in time are asked to be cancelled, once, across a kill |
+//! | `jobs` | that jobs run to their right ends, by priority, through kills |
 //! | `lifecycle` | how a worker starts and stops |
 //! | `support` | nothing: an order system to test on, a client, the worker binaries |
 //!

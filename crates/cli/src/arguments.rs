@@ -30,6 +30,7 @@ Examples:
   longshore tail order.created order.paid --from beginning --exit
   longshore dlq stats order.created                  what failed for good, by its cause
   longshore dlq redrive order.created --yes          back to the consumer group that failed
+  longshore jobs list                                what is to be done, and what failed
   longshore groups describe order-created
 
 Exit codes: 0 done, 1 failed, 2 wrong usage. Every flag can also be given as the environment variable that its help \

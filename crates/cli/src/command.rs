@@ -5,6 +5,7 @@ mod broker;
 mod completions;
 mod dlq;
 mod groups;
+mod jobs;
 mod produce;
 mod saga;
 mod sandbox;
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     /// Look into sagas: how far each is, what failed, what was taken back
     #[command(subcommand)]
     Saga(saga::SagaCommand),
+    /// Add jobs, look at them, try them again, and repeat them by the clock
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
     /// Run the embedded broker alone
     Broker(broker::BrokerArguments),
     /// Run services over HTTP that stand in for product, payment, notification and carrier
@@ -62,6 +66,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Stuck(arguments) => stuck::run(global, arguments).await,
         Command::Analytics(arguments) => analytics::run(global, arguments).await,
         Command::Saga(command) => saga::run(global, command).await,
+        Command::Jobs(command) => jobs::run(global, command).await,
         Command::Broker(arguments) => broker::run(global, arguments).await,
         Command::Sandbox(arguments) => sandbox::run(global, arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),

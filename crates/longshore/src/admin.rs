@@ -93,14 +93,14 @@ impl Admin {
         status: watch::Receiver<Status>,
         inspector: Inspector,
         store: Option<SqlStore>,
-        routes: Option<Router>,
+        routes: Router,
         services: ServiceClient,
     ) {
         let watched = Watched {
             status,
             inspector,
             store,
-            routes: routes.unwrap_or_default(),
+            routes,
             services,
         };
         // It is called once; a second worker would not be this one.

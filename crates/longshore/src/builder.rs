@@ -6,7 +6,10 @@ use longshore_services::ServiceClient;
 use longshore_store::{Migration, SqlStore};
 use longshore_worker::Handler;
 
-use crate::{ConnectedWorker, Correlated, EventBus, Published, RunError, WorkerArgs};
+use crate::beside::Start;
+use crate::{
+    Beside, Companion, ConnectedWorker, Correlated, EventBus, Published, RunError, WorkerArgs,
+};
 
 /// Describes a worker. [`main`](crate::main) makes a process of it.
 ///
@@ -39,6 +42,7 @@ pub struct WorkerBuilder<H> {
     pub(crate) bus: EventBus,
     pub(crate) calls_services: bool,
     pub(crate) strategy: Strategy<H>,
+    pub(crate) beside: Option<Start>,
 }
 
 /// What makes the worker's own routes of its store.
@@ -102,6 +106,7 @@ impl<H: Handler> WorkerBuilder<H> {
             bus: EventBus::new(),
             calls_services: false,
             strategy,
+            beside: None,
         }
     }
 
@@ -174,6 +179,22 @@ impl<H: Handler> WorkerBuilder<H> {
             self.name
         );
         self.bus = self.bus.on(listener);
+        self
+    }
+
+    /// Runs something beside the messages in the same process, over the same store, with routes of its own on the admin
+    /// port. `start` is called once the store is open, within the tokio runtime.
+    ///
+    /// # Panics
+    /// If the worker has no store.
+    #[must_use]
+    pub fn beside(mut self, start: impl FnOnce(Beside) -> Companion + Send + 'static) -> Self {
+        assert!(
+            matches!(self.strategy, Strategy::Store(_)),
+            "the worker {} has no store, so nothing can run beside its messages",
+            self.name
+        );
+        self.beside = Some(Box::new(start));
         self
     }
 

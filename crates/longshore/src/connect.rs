@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use longshore_kafka::{KafkaPublisher, KafkaSource, TransactionStrategy};
 use longshore_services::ServiceClient;
 use longshore_store::{OpenError, SqlStore, StoreUrl};
 use longshore_worker::{Handler, Metrics, PlainStrategy, StoreStrategy, Worker};
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 use tracing::warn;
 
 use crate::admin::Admin;
+use crate::beside::{Beside, Stopping, Task};
 use crate::builder::Strategy;
 use crate::connected::AnyWorker;
 use crate::error::chain;
@@ -65,6 +68,11 @@ impl<H: Handler> WorkerBuilder<H> {
         tokio::spawn(preflight::warn_of_services_away(services.clone()));
 
         let settings = args.settings(group);
+        let mut routes = match (self.routes, &store) {
+            (Some(make), Some(store)) => make(store),
+            _ => Router::new(),
+        };
+        let mut companion = None;
         let worker = match &store {
             Some(store) => {
                 let strategy = StoreStrategy::new(
@@ -73,6 +81,22 @@ impl<H: Handler> WorkerBuilder<H> {
                     settings.clock.clone(),
                     args.retention(),
                 );
+                if let Some(start) = self.beside {
+                    let stop = watch::Sender::new(false);
+                    // The messages have the other half.
+                    let drain = args.drain / 2;
+                    let started = start(Beside {
+                        store: store.clone(),
+                        bell: strategy.bell(),
+                        group: settings.group.clone(),
+                        clock: settings.clock.clone(),
+                        stop: Stopping::when(stop.subscribe()),
+                        drain,
+                    });
+                    routes = routes.merge(started.routes);
+                    let task = started.task;
+                    companion = Some(Task { task, stop, drain });
+                }
                 AnyWorker::Store(Worker::new(handler, source, strategy, settings, metrics))
             }
             None if in_transactions => {
@@ -86,8 +110,6 @@ impl<H: Handler> WorkerBuilder<H> {
                 AnyWorker::Plain(Worker::new(handler, source, strategy, settings, metrics))
             }
         };
-        let routes = self.routes.zip(store.as_ref());
-        let routes = routes.map(|(make, store)| make(store));
         admin.watch(
             worker.status(),
             worker.inspector(),
@@ -101,6 +123,7 @@ impl<H: Handler> WorkerBuilder<H> {
             registry,
             drain: args.drain,
             admin,
+            companion,
         })
     }
 }

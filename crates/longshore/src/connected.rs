@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::info;
 
 use crate::admin::Admin;
+use crate::beside::Task;
 use crate::{Announcing, RunError};
 
 /// Time to leave the group and close connections after the time to drain is over.
@@ -26,6 +27,7 @@ pub struct ConnectedWorker<H> {
     pub(crate) registry: Arc<Registry>,
     pub(crate) drain: Duration,
     pub(crate) admin: Admin,
+    pub(crate) companion: Option<Task>,
 }
 
 pub(crate) enum AnyWorker<H> {
@@ -67,13 +69,26 @@ impl<H: Handler> ConnectedWorker<H> {
             store: _store,
             drain,
             admin,
+            companion,
         } = self;
+        let companion = companion.map(Task::start);
+        let companion = companion.as_ref();
         info!("running");
         let (begin, begun) = oneshot::channel();
         let stop = async move {
             stop.await;
             // Nobody waits for it if the worker has ended by itself.
             begin.send(()).ok();
+            // First, since what it still does may be published by the worker.
+            if let Some(companion) = companion {
+                companion.stop().await;
+            }
+        };
+        let failed = async {
+            match companion {
+                Some(companion) => companion.failed().await,
+                None => std::future::pending().await,
+            }
         };
         let overrun = async move {
             match begun.await {
@@ -84,6 +99,7 @@ impl<H: Handler> ConnectedWorker<H> {
         let result = tokio::select! {
             biased;
             result = worker.run(stop) => result.map_err(RunError::from),
+            error = failed => Err(error),
             () = overrun => Err(RunError::Overrun { within: drain + LEAVE }),
         };
         admin.stop().await;

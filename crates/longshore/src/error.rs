@@ -62,6 +62,9 @@ pub enum RunError {
     /// Signals cannot be caught.
     #[error("cannot catch SIGTERM and Ctrl-C")]
     Signals(#[from] io::Error),
+    /// The work beside the messages ended although nobody stopped it; the log says more.
+    #[error("the work beside the messages ended by itself; the log says why")]
+    Beside,
     /// The worker did not stop in time. What was in flight is handled again.
     #[error("the worker did not stop within {} s; what was in flight is handled again", within.as_secs())]
     Overrun {
@@ -84,6 +87,7 @@ impl RunError {
             | Self::AdminListen { .. }
             | Self::Listen { .. }
             | Self::Signals(_)
+            | Self::Beside
             | Self::Overrun { .. } => 1,
         }
     }

@@ -2,7 +2,8 @@
 //! signals and exit codes.
 //!
 //! Reading order: [`main`] runs what a [`WorkerBuilder`] describes with the [`WorkerArgs`] of the command line;
-//! [`WorkerBuilder::connect`] makes a [`ConnectedWorker`] of it, which may also run inside another process; `admin`
+//! [`WorkerBuilder::connect`] makes a [`ConnectedWorker`] of it, which may also run inside another process; `beside` is work in
+//! the same process that no message causes; `admin`
 //! serves health and metrics beside it.
 //!
 //! `examples/greeter.rs` is a whole worker with its tests; [`testing`] is what they are made with.
@@ -42,6 +43,9 @@ mod preflight;
 
 mod connected;
 pub use connected::ConnectedWorker;
+
+mod beside;
+pub use beside::{Beside, Companion, Stopping};
 
 mod admin;
 pub use admin::StatusPage;

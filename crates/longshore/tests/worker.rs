@@ -133,6 +133,17 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (status.expect("status"), body.expect("body"))
 }
 
+async fn next(reader: &mut Reader) -> longshore_event::Record {
+    let answered = async {
+        loop {
+            if let ReaderEvent::Record(record) = reader.next().await.expect("read") {
+                return record;
+            }
+        }
+    };
+    timeout(DEADLINE, answered).await.expect("a record")
+}
+
 async fn until(address: SocketAddr, path: &str, holds: impl Fn(u16, &str) -> bool) {
     let looking = async {
         loop {
@@ -176,14 +187,7 @@ async fn a_worker_becomes_ready_handles_counts_and_stops_cleanly() {
     assert_eq!(get(address, "/healthz").await, (200, "alive\n".to_owned()));
     ping(&connection, "ada").await;
 
-    let answered = async {
-        loop {
-            if let ReaderEvent::Record(record) = pongs.next().await.expect("read") {
-                return record;
-            }
-        }
-    };
-    let pong = timeout(DEADLINE, answered).await.expect("pong");
+    let pong = next(&mut pongs).await;
     assert_eq!(pong.value.as_deref(), Some(&br#"{"name":"ada"}"#[..]));
     let handled = "longshore_handled_messages_total{messaging_system=\"kafka\",messaging_destination_name=\"ping\",messaging_consumer_group_name=\"answer\"} 1";
     until(address, "/metrics", |status, body| {
@@ -337,4 +341,62 @@ async fn a_worker_that_is_told_to_stop_before_it_started_leaves_quietly() {
 
 fn refused(result: Result<ConnectedWorker<Answer>, RunError>) -> RunError {
     result.expect_err("refused")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_beside_the_messages_has_their_store_publishes_and_serves() {
+    let place = Place::with_topics(&[Ping::TOPIC, Pong::TOPIC]).await;
+    let mut pongs = Reader::open(&place.connection(), &[Pong::TOPIC], From::Beginning)
+        .await
+        .expect("reader");
+    let (told, finished) = oneshot::channel();
+    let worker = worker().beside(move |beside| {
+        let mut stop = beside.stop.clone();
+        let record = encode_new(
+            &Pong {
+                name: "beside".to_owned(),
+            },
+            &Identity::fresh("answer"),
+            None,
+            beside.clock.now(),
+        );
+        longshore::Companion {
+            routes: axum::Router::new().route("/beside", axum::routing::get(async || "here")),
+            task: Box::pin(async move {
+                let now = beside.clock.now();
+                let mut transaction = beside.store.begin().await.expect("begun");
+                let record = (uuid::Uuid::from_u128(1), record.expect("encoded"));
+                transaction.publish([record], now).await.expect("put in");
+                transaction.commit().await.expect("committed");
+                beside.bell.ring(now).await;
+                stop.wait().await;
+                told.send(()).expect("the test waits");
+            }),
+        }
+    });
+    let connected = worker.connect(&place.args()).await.expect("connected");
+    let address = connected.admin_address().expect("served");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(connected.run(async move { drop(stopped.await) }));
+
+    let pong = next(&mut pongs).await;
+    assert_eq!(pong.value.as_deref(), Some(&br#"{"name":"beside"}"#[..]));
+    let (status, body) = get(address, "/beside").await;
+    assert_eq!((status, body.as_str()), (200, "here"));
+    assert_eq!(get(address, "/nowhere").await.0, 404);
+    stop.send(()).expect("running");
+    running.await.expect("no panic").expect("stopped");
+    finished.await.expect("it was told to stop and waited for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_ends_by_itself_ends_the_worker() {
+    let place = Place::with_topics(&[Ping::TOPIC, Pong::TOPIC]).await;
+    let worker = worker().beside(|_| longshore::Companion {
+        routes: axum::Router::new(),
+        task: Box::pin(async {}),
+    });
+    let result = timeout(DEADLINE, worker.run(&place.args(), std::future::pending())).await;
+    let error = result.expect("it ends").expect_err("a failure");
+    assert!(matches!(error, RunError::Beside), "{error}");
 }

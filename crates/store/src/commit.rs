@@ -17,7 +17,9 @@ impl SqlStore {
             return Ok(());
         }
         self.transaction(async |database, connection| write(database, connection, commit).await)
-            .await
+            .await?;
+        self.inner.commits.send_replace(());
+        Ok(())
     }
 
     /// Runs `steps` in a transaction that writes: all of them take effect, or none.
@@ -103,7 +105,7 @@ async fn write(
 
 /// After most errors nobody knows whether the commit took place; trying again tells, by the inbox. A constraint that
 /// is checked at the end (`deferrable initially deferred`) is different: it failed, and will fail again.
-fn commit_error(database: Database, error: sqlx::Error) -> StoreError {
+pub(crate) fn commit_error(database: Database, error: sqlx::Error) -> StoreError {
     let constraint = error.as_database_error().is_some_and(|error| {
         error.is_unique_violation()
             || error.is_foreign_key_violation()

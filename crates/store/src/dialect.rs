@@ -52,6 +52,14 @@ impl Database {
         }
     }
 
+    /// Ends a `select` of rows that this transaction will change; it waits for others who are changing them.
+    pub(crate) fn locking(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " for update",
+        }
+    }
+
     /// `column` is among the results of `query`, which is run once. Left to itself, PostgreSQL may plan it as a join with
     /// the whole table, since it prepares statements without knowing how few rows a limit lets through.
     pub(crate) fn among(self, column: &str, query: &str) -> String {

@@ -2,10 +2,10 @@
 //!
 //! Reading order: a [`StoreUrl`] says where; [`SqlStore::open`] connects (`sqlite`, `postgres`) and migrates
 //! (`migration`, `tables`); `commit` is one transaction for a batch of messages; `fence`, `inbox`, `outbox`, `timer` and
-//! `parked` are its steps and the queries around it, `command` is a transaction that no message causes, `upkeep` is what is
-//! asked now and then; `access` lets handlers run their own statements, `gate` lets tests stand before every call. `text`,
-//! `column` and `bind` make the statements, `dialect` holds the words in which the databases differ, `classify` decides what
-//! an error asks the caller to do.
+//! `parked` are its steps and the queries around it; `command` is a transaction that no message causes, `transaction` one of
+//! several steps for work beside the messages; `upkeep` is what is asked now and then; `access` lets handlers run their own
+//! statements, `gate` lets tests stand before every call. `text`, `column` and `bind` make the statements, `dialect` holds
+//! the words in which the databases differ, `classify` decides what an error asks the caller to do.
 
 mod url;
 pub use url::{StoreUrl, StoreUrlError};
@@ -29,6 +29,9 @@ mod commit;
 
 mod command;
 pub use command::COMMAND_TABLES;
+
+mod transaction;
+pub use transaction::{Commits, Transaction};
 
 mod fence;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection};
+use tokio::sync::watch;
 
 use crate::OpenError;
 use crate::classify::Database;
@@ -62,6 +63,7 @@ async fn pooled(options: &AnyConnectOptions, setup: String) -> Result<Inner, Ope
         database: Database::Postgres,
         writer: pool.clone(),
         reader: pool,
+        commits: watch::Sender::new(()),
         _lock: None,
     })
 }

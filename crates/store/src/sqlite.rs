@@ -7,6 +7,7 @@ use std::{fs, io, path};
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection};
+use tokio::sync::watch;
 
 use crate::OpenError;
 use crate::classify::Database;
@@ -44,6 +45,7 @@ pub(crate) async fn connect(path: &Path) -> Result<Inner, OpenError> {
         database: Database::Sqlite,
         writer,
         reader,
+        commits: watch::Sender::new(()),
         _lock: Some(lock),
     })
 }
@@ -59,6 +61,7 @@ pub(crate) async fn inspect(path: &Path) -> Result<Inner, OpenError> {
         database: Database::Sqlite,
         writer: readers.clone(),
         reader: readers,
+        commits: watch::Sender::new(()),
         _lock: None,
     })
 }

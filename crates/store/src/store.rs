@@ -10,6 +10,7 @@ use longshore_worker::{
     Commit, Due, Fence, OutboxRow, ParkedHead, ParkedRow, Store, StoreCounts, StoreError,
 };
 use sqlx::AnyPool;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::classify::Database;
@@ -37,6 +38,8 @@ pub(crate) struct Inner {
     pub(crate) writer: AnyPool,
     /// Reads. On PostgreSQL it is the same pool.
     pub(crate) reader: AnyPool,
+    /// Tells of commits of messages.
+    pub(crate) commits: watch::Sender<()>,
     /// Keeps a second process off a SQLite file until the last clone is gone.
     pub(crate) _lock: Option<File>,
 }

@@ -76,6 +76,7 @@ mod plain;
 pub use plain::PlainStrategy;
 
 mod relay;
+pub use relay::OutboxBell;
 
 mod pruning;
 pub use pruning::Retention;

@@ -28,11 +28,13 @@ const REQUESTS: usize = 64;
 pub(crate) struct Relay(mpsc::Sender<Request>);
 
 /// What a relay is asked for.
-pub(super) enum Request {
+enum Request {
     /// These rows were committed.
     Publish(Vec<OutboxRow>),
     /// A timer was set for then.
     Timer(Timestamp),
+    /// Somebody beside the messages has put a timer for then into the store.
+    Rung(Timestamp),
     /// These partitions are this worker's: their rows are its to publish.
     Own(Vec<TopicPartition>),
     /// The store may have rows that this relay was not told of.
@@ -54,7 +56,27 @@ pub(super) enum Request {
     },
 }
 
+/// Tells the relay of records that somebody beside the messages has put into the outbox, as timers. It does not keep the
+/// relay alive.
+#[derive(Clone, Debug)]
+pub struct OutboxBell(mpsc::WeakSender<Request>);
+
+impl OutboxBell {
+    /// Something is due at `due_at`. What is rung for once the worker has ended leaves when it, or another instance, runs
+    /// again.
+    pub async fn ring(&self, due_at: Timestamp) {
+        if let Some(requests) = self.0.upgrade() {
+            // A relay that has just ended leaves the rows to the next.
+            requests.send(Request::Rung(due_at)).await.ok();
+        }
+    }
+}
+
 impl Relay {
+    pub(crate) fn bell(&self) -> OutboxBell {
+        OutboxBell(self.0.downgrade())
+    }
+
     pub(crate) fn spawn(store: Arc<impl Store>, publisher: impl Publisher, clock: Clock) -> Self {
         let (sender, requests) = mpsc::channel(REQUESTS);
         tokio::spawn(Task::new(store, publisher, clock, requests).run());

@@ -10,8 +10,8 @@ use longshore_event::{Identity, TopicPartition};
 use crate::pruning::Pruning;
 use crate::relay::Relay;
 use crate::{
-    Clock, Commit, CommitError, CommitStrategy, Fence, Finished, OutboxRow, ParkedHead, ParkedRow,
-    Publisher, Refused, Retention, Store, StoreError, TimerChange,
+    Clock, Commit, CommitError, CommitStrategy, Fence, Finished, OutboxBell, OutboxRow, ParkedHead,
+    ParkedRow, Publisher, Refused, Retention, Store, StoreError, TimerChange,
 };
 
 /// Commits to a [`Store`] and publishes through a [`Publisher`]: exactly once in effect.
@@ -47,6 +47,11 @@ impl<S: Store> StoreStrategy<S> {
             fences: Mutex::default(),
             uncertain: AtomicBool::new(false),
         }
+    }
+
+    /// To tell of records that were put into the store's outbox beside the messages.
+    pub fn bell(&self) -> OutboxBell {
+        self.relay.bell()
     }
 
     /// The fences of the batch's partitions.

@@ -6,6 +6,7 @@ mod dead_letters;
 mod duplicates;
 mod expiry;
 mod followers;
+mod jobs;
 mod lifecycle;
 mod order_flow;
 mod outages;

@@ -6,6 +6,7 @@
 //! - [`tail`]: where it begins, what it shows, when it leaves
 //! - [`dlq`]: dead letters, looked at
 //! - [`redrive`]: dead letters, taken back or given up
+//! - [`jobs`]: jobs, over the admin port of their worker
 //! - [`groups`]: consumer groups
 //! - [`broker`]: the embedded broker as a process
 //! - [`sandbox`]: the sandbox services as a process
@@ -16,6 +17,7 @@ mod support;
 mod broker;
 mod dlq;
 mod groups;
+mod jobs;
 mod produce;
 mod redrive;
 mod sandbox;

@@ -1,10 +1,13 @@
 //! `jobs.email`: one mail to one address.
 
-use longshore_jobs::JobPayload;
+use longshore_jobs::{Job, JobHandler, JobPayload};
+use longshore_worker::Failure;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::not_empty;
+use crate::job::Mailer;
+use crate::port::failure;
 
 /// A mail to send, rendered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,5 +32,20 @@ impl JobPayload for Email {
     fn check(&self) -> Result<(), String> {
         not_empty("to", &self.to)?;
         not_empty("subject", &self.subject)
+    }
+}
+
+/// Sends the mails of `jobs.email`.
+#[derive(Debug)]
+pub struct EmailJobs<M>(pub M);
+
+impl<M: Mailer> JobHandler for EmailJobs<M> {
+    type Payload = Email;
+
+    async fn run(&self, job: &Job<Email>) -> Result<(), Failure> {
+        let mail = job.payload();
+        self.0.send(job.id(), mail).await.map_err(failure)?;
+        job.log(format!("sent to {}", mail.to));
+        Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! `jobs.payment`: one charge.
 
-use longshore_jobs::JobPayload;
+use longshore_jobs::{Job, JobHandler, JobPayload};
+use longshore_worker::Failure;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::not_empty;
+use crate::port::{Charge, Payment, Payments, failure};
 use crate::{Item, Money};
 
 /// A charge to make. It is made once for each job id, however often the job runs.
@@ -32,3 +34,35 @@ impl JobPayload for ChargeOrder {
         not_empty("userId", &self.user_id)
     }
 }
+
+/// Makes the charges of `jobs.payment`.
+#[derive(Debug)]
+pub struct PaymentJobs<P>(pub P);
+
+impl<P: Payments> JobHandler for PaymentJobs<P> {
+    type Payload = ChargeOrder;
+
+    /// A declined charge is an answer, and no other run changes it: the job has failed.
+    async fn run(&self, job: &Job<ChargeOrder>) -> Result<(), Failure> {
+        let order = job.payload();
+        let charge = Charge {
+            order_id: &order.order_id,
+            user_id: &order.user_id,
+            amount: order.amount,
+            items: &order.items,
+        };
+        job.log(format!("charging for order {}", order.order_id));
+        let key = format!("job:{}", job.id());
+        match self.0.charge(&key, &charge).await.map_err(failure)? {
+            Payment::Charged { payment_id } => {
+                job.log(format!("charged as {payment_id}"));
+                Ok(())
+            }
+            Payment::Declined => Err(Failure::permanent(Declined)),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the payment service declined the charge")]
+struct Declined;

@@ -23,6 +23,8 @@ mod opening;
 
 mod gate;
 
+mod transaction;
+
 mod sqlite;
 
 mod postgres;
@@ -74,6 +76,11 @@ on_both! {
         rows_become_visible_in_the_order_of_their_sequences,
         a_lease_is_its_holders_until_it_is_over_or_given_back,
         a_store_of_others_is_read_as_it_is;
+    transaction:
+        a_transaction_is_whole,
+        a_dropped_transaction_leaves_nothing,
+        a_rejected_step_is_told_from_an_outage,
+        commits_of_messages_are_told;
     opening:
         reopening_keeps_everything,
         migrations_run_once,

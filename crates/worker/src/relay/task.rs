@@ -39,6 +39,8 @@ pub(super) struct Task<S, P> {
     claiming: Claiming,
     requests: mpsc::Receiver<Request>,
     owned: HashSet<TopicPartition>,
+    /// Whether somebody beside the messages publishes through this relay.
+    is_rung: bool,
     queues: BTreeMap<Arc<str>, TopicQueue>,
     /// Every row in memory, until it is cleared from the store: what is loaded again is not sent again.
     held: HashSet<Uuid>,
@@ -97,6 +99,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
             claiming: None,
             requests,
             owned: HashSet::new(),
+            is_rung: false,
             queues: BTreeMap::new(),
             held: HashSet::new(),
             sends: FuturesUnordered::new(),
@@ -125,7 +128,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 () = optional(&mut self.clearing) => self.cleared(),
                 page = optional(&mut self.loading) => self.loaded(page),
                 claimed = optional(&mut self.claiming) => self.claimed(claimed),
-                () = at(self.timers.wakes_at()), if !self.owned.is_empty() => self.claim(),
+                () = at(self.timers.wakes_at()), if self.may_claim() => self.claim(),
                 () = at(self.clear_at), if self.clearing.is_none() => self.start_clearing(),
                 () = sleep_until(self.sweep_at) => self.sweep(),
             }
@@ -133,6 +136,12 @@ impl<S: Store, P: Publisher> Task<S, P> {
             self.start_load();
             self.tell_waiters();
         }
+    }
+
+    /// An instance without partitions leaves timers to the others, unless it has put some into the store itself: nobody
+    /// else knows of those.
+    fn may_claim(&self) -> bool {
+        self.is_rung || !self.owned.is_empty()
     }
 
     fn requested(&mut self, request: Request) {
@@ -143,6 +152,10 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 }
             }
             Request::Timer(due_at) => self.timers.set(due_at),
+            Request::Rung(due_at) => {
+                self.is_rung = true;
+                self.timers.set(due_at);
+            }
             Request::Own(partitions) => self.owned.extend(partitions),
             Request::Look => {
                 // One that waits already reads later than this, and so enough.

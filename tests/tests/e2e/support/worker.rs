@@ -26,12 +26,22 @@ pub(crate) enum Kind {
     Expiry,
     Analytics,
     Notifications,
+    Jobs,
 }
 
-/// Those that take an order to its end.
+/// The workers that take orders to their end.
 pub(crate) const KINDS: [Kind; 3] = [Kind::Created, Kind::Paid, Kind::Shipped];
-/// Those that follow it from the side.
-const FOLLOWERS: [Kind; 3] = [Kind::Expiry, Kind::Analytics, Kind::Notifications];
+
+/// All that are built.
+const BUILT: [Kind; 7] = [
+    Kind::Created,
+    Kind::Paid,
+    Kind::Shipped,
+    Kind::Expiry,
+    Kind::Analytics,
+    Kind::Notifications,
+    Kind::Jobs,
+];
 
 impl Kind {
     pub(crate) fn name(self) -> &'static str {
@@ -42,6 +52,7 @@ impl Kind {
             Self::Expiry => "order-expiry",
             Self::Analytics => "analytics",
             Self::Notifications => "notifications",
+            Self::Jobs => "jobs",
         }
     }
 }
@@ -85,6 +96,11 @@ impl Launch {
         self
     }
 
+    /// Where it writes what is no state: mails and reports.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.output.with_extension("files")
+    }
+
     /// Starts it; it may not be ready yet.
     pub(crate) fn start(&self) -> Worker {
         let admin = format!("127.0.0.1:{}", free_port().expect("a free port"));
@@ -107,6 +123,9 @@ impl Launch {
             .args(["--kafka", "session.timeout.ms=6000"])
             .args(&self.flags)
             .envs(self.variables.iter().cloned())
+            .env("MAIL_DIR", self.files().join("mails"))
+            .env("REPORT_DIR", self.files().join("reports"))
+            .env_remove("SMTP_URL")
             .stdout(output.try_clone().expect("an output file"))
             .stderr(output);
         if let Some(instance) = &self.instance {
@@ -134,8 +153,15 @@ impl Worker {
 
     /// Asks its admin endpoint: status and body.
     pub(crate) async fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
+        self.ask("GET", path).await
+    }
+
+    /// The same with another method, without a body.
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> std::io::Result<(u16, String)> {
         let mut stream = TcpStream::connect(&self.admin).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: worker\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
@@ -208,7 +234,7 @@ fn binaries() -> &'static Path {
         }
         let built = cargo
             .args(["build", "--quiet", "--profile", profile])
-            .args((KINDS.iter().chain(&FOLLOWERS)).flat_map(|kind| ["--package", kind.name()]))
+            .args(BUILT.iter().flat_map(|kind| ["--package", kind.name()]))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("CARGO_TARGET_DIR", target)
             .status();

@@ -1,4 +1,4 @@
-//! The order workers and the API as tasks of this process, each with its own group and its own store.
+//! The workers and the API as tasks of this process, each with its own group and its own store.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow};
 use longshore::{KafkaProperty, RunError, ServiceArgs, WorkerArgs, WorkerBuilder};
 use longshore_api::{Api, ApiArgs, VIEW_GROUP};
 use longshore_kafka::Connection;
+use longshore_orders::job::JobsConfig;
 use longshore_orders::{ExpiryArguments, NotificationArguments};
 use longshore_services::Service;
 use longshore_store::StoreUrl;
@@ -105,6 +106,9 @@ impl Workers {
                 data,
             )
             .await?;
+        let config = JobsConfig::in_directories(data.join("mails"), data.join("reports"))?;
+        let jobs = longshore_orders::job::jobs(config);
+        workers.add("jobs", jobs, connection, data).await?;
         workers.add_api(connection, data).await?;
         let file = workers_file(data);
         std::fs::write(&file, serde_json::to_vec(&workers.addresses)?)

@@ -1,0 +1,46 @@
+//! Forgets jobs that ended long ago, a few at a time.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use longshore_store::SqlStore;
+use longshore_worker::{StoreError, sql};
+
+use crate::Queues;
+
+/// Jobs that are removed in one statement.
+const PAGE: i64 = 500;
+
+/// Removes at most a page of each kind and queue; their logs go with them.
+///
+/// # Errors
+/// As those of [`SqlStore::execute`].
+pub(crate) async fn prune(
+    store: &SqlStore,
+    queues: &Queues,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for (name, queue) in queues.iter() {
+        for (state, keep) in [
+            ("completed", queue.config.keep_completed),
+            ("duplicate", queue.config.keep_completed),
+            ("failed", queue.config.keep_failed),
+        ] {
+            let remove = sql(
+                "delete from jobs where id in (select id from jobs where queue = $1 and state = $2 \
+                 and ended_at < $3 limit $4)",
+            )
+            .bind(name)
+            .bind(state)
+            .bind(before(now, keep).as_microsecond())
+            .bind(PAGE);
+            store.execute(&remove).await?;
+        }
+    }
+    Ok(())
+}
+
+fn before(now: Timestamp, keep: Duration) -> Timestamp {
+    let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
+    now.checked_sub(keep).unwrap_or(Timestamp::MIN)
+}

@@ -68,8 +68,15 @@ async fn the_sagas_of_a_run_can_be_looked_at() {
 
     let list = ["list", "--limit", "1000", "--json"];
     let states = ["running", "completed", "compensated", "stuck"];
-    let states: Vec<_> = states.iter().flat_map(|state| ["--state", *state]).collect();
-    let listed = saga(directory.path(), &[list.as_slice(), states.as_slice()].concat()).await;
+    let states: Vec<_> = states
+        .iter()
+        .flat_map(|state| ["--state", *state])
+        .collect();
+    let listed = saga(
+        directory.path(),
+        &[list.as_slice(), states.as_slice()].concat(),
+    )
+    .await;
     let listed: Vec<Value> = serde_json::from_str(&listed.done()).expect("sagas");
     let of = |wanted: &[&str]| {
         let has = |saga: &&Value| wanted.iter().any(|state| saga["state"] == *state);

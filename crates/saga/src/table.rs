@@ -13,7 +13,7 @@ use crate::{Journal, State};
 
 /// The tables of sagas, for [`migrations`](longshore_store::SqlStore::open) of a worker that has some.
 ///
-/// The check is what ends the transaction of a message whose saga somebody else has ended (see [`ending`]). Times are
+/// The check is what ends the transaction of a message whose saga somebody else has ended: it fails then. Times are
 /// milliseconds since 1970.
 pub const TABLES: Migration = Migration {
     module: "saga",

@@ -12,6 +12,7 @@ use longshore_saga::{Answer, Call, Ending, Saga, Sagas, State, Step, TABLES, fin
 use longshore_store::{SqlStore, StoreUrl};
 use longshore_testkit::postgres::Postgres;
 use longshore_worker::{Context, Failure, Statement, StoreError};
+use tokio::sync::Barrier;
 
 /// Sagas at once, as many as fill several batches.
 const MANY: usize = 150;
@@ -56,6 +57,34 @@ impl Saga for Trip {
     }
 }
 
+/// Two steps; the first ends when as many runs as the barrier wants are in it.
+struct Meeting(Arc<Barrier>);
+
+impl Saga for Meeting {
+    const NAME: &'static str = "meeting";
+    const STEPS: &'static [Step<bool>] = &[Step::new(true, "meet"), Step::new(false, "part")];
+    const LIMIT: Duration = Duration::from_secs(60);
+    type Step = bool;
+    type Data = Vec<String>;
+    type Refusal = String;
+
+    async fn act(
+        &self,
+        meets: bool,
+        _: &mut Vec<String>,
+        _: &Call<'_>,
+    ) -> Result<Answer<String>, Failure> {
+        if meets {
+            self.0.wait().await;
+        }
+        Ok(Answer::Done)
+    }
+
+    async fn compensate(&self, _: bool, _: &Vec<String>, _: &Call<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
 #[derive(Debug)]
 struct Nothing;
 
@@ -68,9 +97,9 @@ impl Payload for Nothing {
 type End = Ending<Vec<String>, String>;
 
 /// One run, as a handler makes it: how it ended, and what it leaves to the transaction.
-async fn run(
+async fn run<S: Saga<Data = Vec<String>, Refusal = String>>(
     sagas: &Sagas,
-    trip: Trip,
+    saga: S,
     id: &str,
 ) -> Result<(Option<End>, Vec<Statement>), Failure> {
     let record = Record {
@@ -84,7 +113,7 @@ async fn run(
     let message: Envelope<Nothing> = Envelope::decode(record, &Limits::default()).expect("decoded");
     let group = Arc::from("travellers");
     let mut context = Context::new(&message, &group, 1, Timestamp::UNIX_EPOCH);
-    let ending = sagas.run(&trip, id, Vec::new(), &mut context).await?;
+    let ending = sagas.run(&saga, id, Vec::new(), &mut context).await?;
     Ok((ending, context.writes().to_vec()))
 }
 
@@ -127,6 +156,22 @@ async fn of_two_ends_one_is_true(store: &SqlStore) {
         "{refused:?}"
     );
     assert_eq!(state(store, "t-2").await, State::Completed);
+}
+
+async fn of_two_instances_in_one_step_one_records(store: &SqlStore) {
+    let (one, other) = (Sagas::open(store), Sagas::open(store));
+    let both = Arc::new(Barrier::new(2));
+
+    let (one, other) = tokio::join!(
+        run(&one, Meeting(both.clone()), "both"),
+        run(&other, Meeting(both.clone()), "both"),
+    );
+
+    let lost = match (one, other) {
+        (Ok(_), Err(lost)) | (Err(lost), Ok(_)) => lost,
+        both => panic!("not one of the two: {both:?}"),
+    };
+    assert!(lost.message().contains("another run"), "{lost:?}");
 }
 
 async fn a_failure_is_told_and_a_dead_letter_too(store: &SqlStore) {
@@ -185,6 +230,7 @@ async fn many_at_once_harm_no_other(store: &SqlStore) {
 async fn all(store: &SqlStore) {
     the_end_is_true_with_the_message(store).await;
     of_two_ends_one_is_true(store).await;
+    of_two_instances_in_one_step_one_records(store).await;
     a_failure_is_told_and_a_dead_letter_too(store).await;
     many_at_once_harm_no_other(store).await;
 }

@@ -105,6 +105,7 @@ async fn the_admin_endpoint_tells_health_readiness_and_metrics() {
         let consumed: f64 = metrics
             .lines()
             .filter(|line| line.starts_with("messaging_client_consumed_messages"))
+            .filter(|line| line.contains("\"order.created\""))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum();
         if status == 200 && consumed == 5.0 {

@@ -22,7 +22,6 @@ use longshore_worker::Publisher;
 use tokio::time::{Instant, sleep};
 
 use books::Books;
-use mortal::Place;
 use process::{Launch, TOPICS};
 
 /// For all deaths and all orders: some twenty starts of a process.
@@ -87,7 +86,7 @@ const FATES: [Fate; 4] = [Fate::Paid, Fate::Declined, Fate::CalledOff, Fate::Lat
 fn orders() -> Vec<(Fate, String)> {
     let orders = FATES.iter().flat_map(|fate| {
         let places = fate.places().iter();
-        places.map(|place| (*fate, Place::order_id(fate.name(), place)))
+        places.map(|place| (*fate, mortal::order_id(fate.name(), place)))
     });
     orders.collect()
 }

@@ -12,14 +12,9 @@ use longshore_orders::{
 use longshore_store::SqlStore;
 use longshore_worker::{Context, Failure, Handler, Statement, sql};
 
-/// Where an order kills its worker: the last two words of its id.
-pub(crate) struct Place;
-
-impl Place {
-    /// The id of an order of this fate that kills its worker at this place.
-    pub(crate) fn order_id(fate: &str, place: &str) -> String {
-        format!("{fate}:{place}")
-    }
+/// The id of an order of this fate that kills its worker at this place, such as `charge:after`.
+pub(crate) fn order_id(fate: &str, place: &str) -> String {
+    format!("{fate}:{place}")
 }
 
 /// The sandbox, and where it is written down that somebody died.

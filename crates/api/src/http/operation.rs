@@ -1,7 +1,7 @@
 //! What is documented of an endpoint.
 
 use axum::http::StatusCode;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::problem::Kind;
@@ -79,9 +79,7 @@ impl Operation {
         self.answers.push(Answer {
             status,
             description,
-            content: Some((media_type, |_| {
-                json!({"type": "string"}).try_into().unwrap_or_default()
-            })),
+            content: Some((media_type, |_| json_schema!({"type": "string"}))),
             links: &[],
         });
         self

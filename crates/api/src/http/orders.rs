@@ -15,7 +15,7 @@ use super::Server;
 use super::body::{Check, PLAIN, Valid, Validate, is_plain};
 use super::endpoint::Endpoint;
 use super::operation::Operation;
-use super::origin::From;
+use super::origin::RequestOrigin;
 use super::parameters::{IDEMPOTENCY_KEY, Id, IdempotencyKey, MAX_ID, MAX_KEY, Parameters};
 use super::problem::{Kind, Problem};
 use super::users::paged;
@@ -97,7 +97,7 @@ impl Validate for NewOrder {
     }
 }
 
-impl std::convert::From<NewItem> for Item {
+impl From<NewItem> for Item {
     fn from(item: NewItem) -> Self {
         Self {
             sku: item.sku,
@@ -184,7 +184,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 async fn create(
     State(server): State<Arc<Server>>,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Valid(body): Valid<NewOrder>,
 ) -> Result<Response, Problem> {
@@ -254,7 +254,7 @@ async fn timeline(
 
 async fn cancel(
     State(server): State<Arc<Server>>,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Id(order_id): Id,
 ) -> Result<(StatusCode, Json<CancellationRequested>), Problem> {
     let command = CancelOrder {

@@ -19,9 +19,9 @@ pub(super) const MAX_CORRELATION_ID: usize = 128;
 
 /// The origin of a request, as an extractor.
 #[derive(Clone, Debug)]
-pub(super) struct From(pub(super) Origin);
+pub(super) struct RequestOrigin(pub(super) Origin);
 
-impl<S: Send + Sync> FromRequestParts<S> for From {
+impl<S: Send + Sync> FromRequestParts<S> for RequestOrigin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -35,7 +35,7 @@ pub(super) async fn find(mut request: Request, next: Next) -> Response {
     let correlation_id = correlation_id(request.headers());
     let trace = trace(request.headers());
     let span = debug_span!("request", method = %request.method(), path = request.uri().path(), correlation_id);
-    request.extensions_mut().insert(From(Origin {
+    request.extensions_mut().insert(RequestOrigin(Origin {
         correlation_id: correlation_id.clone(),
         trace,
     }));

@@ -15,7 +15,7 @@ use super::Server;
 use super::body::{Check, PLAIN, Valid, Validate};
 use super::endpoint::Endpoint;
 use super::operation::Operation;
-use super::origin::From;
+use super::origin::RequestOrigin;
 use super::parameters::{Id, Parameters};
 use super::problem::{Kind, Problem};
 use crate::User;
@@ -191,7 +191,7 @@ pub(super) fn paged(operation: Operation) -> Operation {
 
 async fn create(
     State(server): State<Arc<Server>>,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Valid(body): Valid<NewUser>,
 ) -> Result<Response, Problem> {
     let command = CreateUser {
@@ -235,7 +235,7 @@ async fn find(State(server): State<Arc<Server>>, Id(user_id): Id) -> Result<Json
 
 async fn change(
     State(server): State<Arc<Server>>,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Id(user_id): Id,
     Valid(body): Valid<UserChange>,
 ) -> Result<Json<User>, Problem> {
@@ -251,7 +251,7 @@ async fn change(
 
 async fn delete(
     State(server): State<Arc<Server>>,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     Id(user_id): Id,
 ) -> Result<StatusCode, Problem> {
     server

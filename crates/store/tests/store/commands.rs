@@ -1,11 +1,15 @@
 //! Commands: once each, numbered in the order in which they become visible; and the lease of whoever publishes them.
 
+use std::time::Duration;
+
 use longshore_store::{COMMAND_TABLES, SqlStore};
 use longshore_worker::{CommandStore, Finished, Lease, Store, StoreError, sql};
 use uuid::Uuid;
 
 use crate::batch::{at, outgoing, sending};
 use crate::support::Place;
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Commands at once.
 const AT_ONCE: i64 = 40;
@@ -85,12 +89,16 @@ pub(crate) async fn rows_become_visible_in_the_order_of_their_sequences(place: &
     }
 
     let mut read: Vec<i64> = Vec::new();
-    while read.len() < 2 * AT_ONCE as usize {
-        let rows = one.outbox(None, read.last().copied(), 1_000).await;
-        read.extend(rows.expect("read").iter().map(|row| row.sequence));
-        tokio::task::yield_now().await;
-    }
+    let reading = async {
+        while read.len() < 2 * AT_ONCE as usize {
+            let rows = one.outbox(None, read.last().copied(), 1_000).await;
+            read.extend(rows.expect("read").iter().map(|row| row.sequence));
+            tokio::task::yield_now().await;
+        }
+    };
+    let all = tokio::time::timeout(LIMIT, reading).await;
 
+    all.expect("no row appears below one that was read");
     assert_eq!(read, (1..=2 * AT_ONCE).collect::<Vec<_>>());
     while let Some(committed) = commits.join_next().await {
         committed.expect("no panic");

@@ -65,7 +65,7 @@ impl<F: OrderFigures> JobHandler for ReportJobs<F> {
         job.progress(50);
         let file = Self::file(&self.directory, job.id());
         write_whole(&file, csv(&days).as_bytes()).await?;
-        job.log(format!("{} lines in {}", days.len(), file.display()));
+        job.log(format!("written to {}", file.display()));
         Ok(())
     }
 }

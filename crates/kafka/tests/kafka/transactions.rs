@@ -321,6 +321,23 @@ async fn what_the_group_has_committed_already_is_not_published_again() {
     offset_reaches(&group, 3).await;
 }
 
+#[tokio::test]
+async fn what_is_skipped_is_committed_although_nothing_comes_behind_it() {
+    let input = new_topic("in", 1).await;
+    let group = unique("g");
+    fill(&input, 3).await;
+    let mut source = subscribe(&connection(), &group, &input).await;
+    let strategy = transactional(&connection(), &source);
+    let read = records(&mut source, 3).await;
+    let outcome = within("an answer", strategy.commit(vec![caused(&read[0], vec![])])).await;
+    assert!(outcome.is_ok(), "{outcome:?}");
+
+    // As the run loop tells of repetitions, which are in no batch.
+    source.commit(&finished(&read));
+
+    offset_reaches(&group, 3).await;
+}
+
 /// Commits an offset of partition 0 in a transaction that names no member, which brokers take from anybody.
 fn commit_as_nobody(group: &str, topic: &str, next: i64) {
     let outsider: BaseConsumer = rdkafka::ClientConfig::new()

@@ -15,7 +15,7 @@ use crate::message::GROUP;
 use crate::network::Network;
 use crate::report::Journal;
 use crate::violation::Violation;
-use crate::worker::NOT_STARTED;
+use crate::worker::{FENCED, NOT_STARTED};
 
 /// Immediate runs of a message's handler, the first one included.
 pub(crate) const RUNS: u32 = 3;
@@ -49,6 +49,41 @@ pub(crate) struct Fleet {
     workers: Vec<Mutex<Process>>,
 }
 
+/// Why a worker that was not told to end may have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Excuse {
+    /// It gave up before it had joined its group.
+    NotStarted,
+    /// A static member that was fenced.
+    Fenced,
+}
+
+impl Excuse {
+    pub(crate) fn of(worker: usize, code: Option<i32>) -> Option<Self> {
+        let code = u8::try_from(code?).ok()?;
+        match code {
+            NOT_STARTED => Some(Self::NotStarted),
+            FENCED if is_static(worker) => Some(Self::Fenced),
+            _ => None,
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::NotStarted => "found no broker at its start",
+            Self::Fenced => "was fenced, and nobody else has its group.instance.id",
+        }
+    }
+
+    /// What it is counted as.
+    fn name(self) -> &'static str {
+        match self {
+            Self::NotStarted => "worker gave up at its start",
+            Self::Fenced => "worker fenced by itself",
+        }
+    }
+}
+
 impl Fleet {
     pub(crate) fn start(launcher: Launcher, workers: usize) -> anyhow::Result<Self> {
         let workers: anyhow::Result<_> = (0..workers)
@@ -75,8 +110,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Starts workers again that ended by themselves, and tells of them, until it is dropped. One that gave up before it
-    /// had joined its group found no broker, which is its right; any other broke the promise to outlast an outage.
+    /// Starts workers again that ended by themselves, as a supervisor does, and tells of them, until it is dropped. Without
+    /// an [`Excuse`] it broke the promise to outlast an outage.
     pub(crate) async fn supervise(&self, journal: &Journal) -> anyhow::Result<()> {
         loop {
             for (worker, process) in self.workers.iter().enumerate() {
@@ -86,11 +121,12 @@ impl Fleet {
                 let Some(status) = process.ended()? else {
                     continue;
                 };
-                if status.code() == Some(i32::from(NOT_STARTED)) {
+                if let Some(excuse) = Excuse::of(worker, status.code()) {
                     journal.line(format_args!(
-                        "worker {worker} found no broker at its start; started again"
+                        "worker {worker} {}; started again",
+                        excuse.reason()
                     ));
-                    journal.count("worker gave up at its start");
+                    journal.count(excuse.name());
                 } else {
                     let status = status.to_string();
                     journal.violation(Violation::WorkerEnded { worker, status });
@@ -179,15 +215,20 @@ pub(crate) fn client(worker: usize) -> String {
     format!("{GROUP}-{worker}")
 }
 
-/// A short session, so that partitions move while a worker is stopped. Every other worker is a static member: a killed
-/// one finds its partitions again when it is back, where those of the others move.
+/// Every other worker is a static member: a killed one finds its partitions again when it is back, where those of the
+/// others move.
+fn is_static(worker: usize) -> bool {
+    worker.is_multiple_of(2)
+}
+
+/// A short session, so that partitions move while a worker is stopped.
 fn properties(worker: usize) -> Vec<String> {
     let mut properties = vec![
         "session.timeout.ms=6000".to_owned(),
         "heartbeat.interval.ms=1000".to_owned(),
         format!("client.id={}", client(worker)),
     ];
-    if worker.is_multiple_of(2) {
+    if is_static(worker) {
         properties.push(format!("group.instance.id={}", client(worker)));
     }
     properties

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use longshore::prelude::*;
 use longshore::{RunError, init_telemetry, stop_signal};
+use longshore_worker::SourceError;
 
 use crate::arguments::{Strategy, WorkerCommand};
 use crate::message::{Done, GROUP, Task, Work};
@@ -12,6 +13,11 @@ use crate::message::{Done, GROUP, Task, Work};
 /// Exit code of a process that gave up before it had joined its group: a worker that finds no broker at its start does,
 /// and whoever started it starts it again.
 pub(crate) const NOT_STARTED: u8 = 3;
+
+/// Exit code of a process that was fenced: a member with its `group.instance.id` joined after it. Nobody else has that of
+/// a process here, so it was itself: a join that it had given up when the network was cut reached the group after the
+/// next one. Its client is useless then, and whoever started it starts it again.
+pub(crate) const FENCED: u8 = 4;
 
 /// How long a slow message takes.
 const SLOW: Duration = Duration::from_millis(80);
@@ -101,7 +107,14 @@ async fn run(command: &WorkerCommand) -> ExitCode {
     };
     match connected.run(stop).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error, RunError::exit_code(&error)),
+        Err(error) => failed(&error, code_of(&error)),
+    }
+}
+
+fn code_of(error: &RunError) -> u8 {
+    match error {
+        RunError::Source(SourceError::Fenced { .. }) => FENCED,
+        other => other.exit_code(),
     }
 }
 
@@ -121,4 +134,31 @@ fn builder(command: &WorkerCommand) -> WorkerBuilder<Obedient> {
 fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
     crate::report::note(format_args!("worker: {}", crate::report::chain(error)));
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::Excuse;
+
+    fn excuse(worker: usize, error: SourceError) -> Option<Excuse> {
+        Excuse::of(worker, Some(code_of(&RunError::Source(error)).into()))
+    }
+
+    #[test]
+    fn a_static_member_that_was_fenced_may_end_and_nobody_else() {
+        let fenced = || SourceError::Fenced {
+            group: GROUP.to_owned(),
+        };
+        assert_eq!(excuse(2, fenced()), Some(Excuse::Fenced));
+        assert_eq!(excuse(1, fenced()), None, "it has no group.instance.id");
+        let fatal = SourceError::Fatal {
+            group: GROUP.to_owned(),
+            source: "of another kind".into(),
+        };
+        assert_eq!(excuse(2, fatal), None);
+        assert_eq!(Excuse::of(2, None), None, "ended by a signal");
+        let not_started = Excuse::of(1, Some(NOT_STARTED.into()));
+        assert_eq!(not_started, Some(Excuse::NotStarted));
+    }
 }

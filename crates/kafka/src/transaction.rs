@@ -7,6 +7,7 @@ use std::time::Duration;
 use longshore_event::{Identity, TopicPartition};
 use longshore_worker::{CommitError, CommitStrategy, Finished, Refused, Window};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::{Connection, KafkaError, KafkaSource};
 
@@ -18,6 +19,9 @@ mod id;
 mod attempt;
 mod obstacle;
 use obstacle::Obstacle;
+
+/// How long the offsets of skipped messages wait for a transaction that takes them along.
+const LEFT_OVER: Duration = Duration::from_secs(1);
 
 /// Commits to Kafka alone: what a batch publishes becomes visible to readers of committed records together with the
 /// offsets of its messages, or never. Statements are refused, for there is no store.
@@ -36,7 +40,7 @@ use obstacle::Obstacle;
 /// transaction's time is over; a process that comes back under the same `group.instance.id` ends it at once.
 ///
 /// Of repetitions by a producer those within a window in memory are skipped. Their offsets go with the next
-/// transaction, or by themselves when the partition moves.
+/// transaction, with one of their own if there is none within a second, or by themselves when the partition moves.
 #[derive(Debug)]
 pub struct TransactionStrategy {
     jobs: mpsc::Sender<Job>,
@@ -98,7 +102,14 @@ impl TransactionStrategy {
 
 /// Does the jobs, on a thread of its own since most calls block.
 async fn serve(mut session: Session, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(Job { batch, answer }) = jobs.recv().await {
+    loop {
+        let Ok(job) = timeout(LEFT_OVER, jobs.recv()).await else {
+            session.commit_left_over().await;
+            continue;
+        };
+        let Some(Job { batch, answer }) = job else {
+            return;
+        };
         let outcome = match batch {
             None => session.ready(),
             Some(batch) => session.commit(&batch).await,

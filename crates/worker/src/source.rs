@@ -83,9 +83,10 @@ pub enum SourceError {
         /// What the client says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Another member with the same `group.instance.id` has taken over.
+    /// A member with the same `group.instance.id` has joined after this one: another process, or a join of this one that
+    /// was given up with a broken connection, and reached the group after the next. Only a new client can join again.
     #[error(
-        "another member of group {group} has the same group.instance.id and has taken over; give each instance its own"
+        "a later member of group {group} has the same group.instance.id; give each instance its own; if no other has this one, a join of its own came late: restart the worker"
     )]
     Fenced {
         /// The consumer group.

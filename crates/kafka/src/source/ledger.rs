@@ -81,7 +81,7 @@ impl Ledger {
             let line = state.partitions.remove(partition).unwrap_or_default();
             let next = finished.remove(partition);
             let left = match state.in_transactions {
-                true => next.filter(|next| line.is_left_over(*next)),
+                true => next.filter(|next| line.known && line.is_left_over(*next)),
                 false => next.or(line.latest.filter(|_| line.failed)),
             };
             if let Some(left) = left {

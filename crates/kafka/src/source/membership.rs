@@ -51,7 +51,12 @@ impl Membership {
         self.shared.ledger.enlist(batch, member)
     }
 
-    /// Partitions of the batch of which [`Membership::cover`] has not been told yet.
+    /// Whether anything is finished that no transaction has.
+    pub(crate) fn has_left_over(&self) -> bool {
+        self.shared.ledger.has_left_over()
+    }
+
+    /// Partitions that a transaction with this batch moves, and of which [`Membership::cover`] has not been told yet.
     pub(crate) fn unknown(&self, batch: &Spans) -> Vec<TopicPartition> {
         self.shared.ledger.unknown(batch)
     }

@@ -112,6 +112,21 @@ impl Session {
         })
     }
 
+    /// Commits what was skipped and has been taken along by no transaction: as long as nothing else came, the group would
+    /// seem to be behind. What fails is tried again, by the next transaction or by this.
+    pub(super) async fn commit_left_over(&mut self) {
+        if !self.membership.has_left_over() {
+            return;
+        }
+        if let Err(error) = self.commit(&[]).await {
+            tracing::debug!(
+                transactional_id = self.id,
+                error = %error,
+                "offsets of skipped messages are not committed yet"
+            );
+        }
+    }
+
     /// Makes one transaction; after a failure nothing is open, save what is to be settled.
     async fn attempt(
         &mut self,

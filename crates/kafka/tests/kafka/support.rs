@@ -13,7 +13,7 @@ use longshore_kafka::{Admin, Connection, KafkaPublisher, KafkaSource, NewTopic};
 use longshore_worker::{Publisher, Source, SourceEvent};
 
 /// Longer than anything here takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Where the tests' broker is.
 #[expect(clippy::print_stdout, reason = "a run says which broker it was on")]

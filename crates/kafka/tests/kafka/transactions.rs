@@ -10,6 +10,7 @@ use longshore_kafka::{
     Admin, Connection, From, KafkaError, KafkaPublisher, KafkaSource, NewTopic, Reader,
     ReaderEvent, TransactionStrategy,
 };
+use longshore_testkit::wait::eventually;
 use longshore_worker::{
     Claim, CommitError, CommitStrategy, Finished, OutboxRow, Publisher, Source, SourceEvent, sql,
 };
@@ -20,8 +21,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Produc
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::support::{
-    brokers, connection, fill, finished, new_topic, next, outgoing, records, stop, subscribe,
-    unique, within,
+    DEADLINE, brokers, connection, fill, finished, new_topic, next, outgoing, records, stop,
+    subscribe, unique, within,
 };
 
 mod crashes;
@@ -68,8 +69,27 @@ fn forwarded(messages: &[Record], topic: &str) -> Vec<Finished> {
         .collect()
 }
 
-/// The values that readers of committed records see by now, sorted.
+/// The values that readers of committed records see, sorted, once all that has been written is decided: a broker answers
+/// that a transaction has ended before it has told the partitions.
 pub(super) async fn committed_values(topic: &str) -> Vec<String> {
+    let admin = Admin::connect(&connection()).expect("valid properties");
+    let written = admin.high_watermarks(topic).await.expect("told");
+    let written: BTreeMap<_, _> = written.into_iter().collect();
+    let decided = eventually("transactions to end", DEADLINE, async || {
+        let mut bounds = admin.offsets(topic).await.expect("told");
+        bounds.retain(|bounds| bounds.end < written[&bounds.partition]);
+        if bounds.is_empty() {
+            Ok(())
+        } else {
+            Err(bounds)
+        }
+    });
+    decided.await;
+    visible_values(topic).await
+}
+
+/// The values that readers of committed records see by now, sorted.
+async fn visible_values(topic: &str) -> Vec<String> {
     let reader = Reader::open(&connection(), &[topic], From::Beginning).await;
     let mut reader = reader.expect("opened");
     let mut values = Vec::new();
@@ -81,6 +101,20 @@ pub(super) async fn committed_values(topic: &str) -> Vec<String> {
     }
     values.sort();
     values
+}
+
+/// Waits until a group has committed this of the one partition that it reads.
+async fn offset_reaches(group: &str, next: i64) {
+    let expected = [Some(NextOffset(next))];
+    let reached = eventually("the group's offset", DEADLINE, async || {
+        let offsets = committed_offsets(group).await;
+        if offsets == expected {
+            Ok(())
+        } else {
+            Err(offsets)
+        }
+    });
+    reached.await;
 }
 
 /// What a group has committed of the partitions 0, 1 and so on of its one topic.
@@ -134,7 +168,7 @@ async fn what_a_batch_publishes_and_its_offsets_come_together_or_not_at_all() {
 
     assert_eq!(committed_values(&output).await, ["0", "1", "2"]);
     assert_eq!(committed_values(&missing).await, ["dead"]);
-    assert_eq!(committed_offsets(&group).await, [Some(NextOffset(3))]);
+    offset_reaches(&group, 3).await;
     stop(&mut source, &[]).await;
 }
 
@@ -250,7 +284,7 @@ async fn what_a_killed_instance_left_open_is_ended_when_it_comes_back() {
     killed.flush(TIMEOUT).expect("sent");
     // What comes behind an open transaction is not read before that has ended.
     fill(&output, 1).await;
-    assert_eq!(committed_values(&output).await, [""; 0]);
+    assert_eq!(visible_values(&output).await, [""; 0]);
     let admin = Admin::connect(&connection()).expect("valid properties");
     let bounds = admin.offsets(&output).await.expect("told");
     assert_eq!(bounds[0].end, NextOffset(0));
@@ -284,7 +318,24 @@ async fn what_the_group_has_committed_already_is_not_published_again() {
     }
 
     assert_eq!(committed_values(&output).await, ["2"]);
-    assert_eq!(committed_offsets(&group).await, [Some(NextOffset(3))]);
+    offset_reaches(&group, 3).await;
+}
+
+#[tokio::test]
+async fn what_is_skipped_is_committed_although_nothing_comes_behind_it() {
+    let input = new_topic("in", 1).await;
+    let group = unique("g");
+    fill(&input, 3).await;
+    let mut source = subscribe(&connection(), &group, &input).await;
+    let strategy = transactional(&connection(), &source);
+    let read = records(&mut source, 3).await;
+    let outcome = within("an answer", strategy.commit(vec![caused(&read[0], vec![])])).await;
+    assert!(outcome.is_ok(), "{outcome:?}");
+
+    // As the run loop tells of repetitions, which are in no batch.
+    source.commit(&finished(&read));
+
+    offset_reaches(&group, 3).await;
 }
 
 /// Commits an offset of partition 0 in a transaction that names no member, which brokers take from anybody.

@@ -24,7 +24,7 @@ pub(crate) type Spans = HashMap<TopicPartition, Span>;
 pub(crate) enum Enlisted<M> {
     /// It may, as this member.
     As(M, Vec<(TopicPartition, NextOffset)>),
-    /// An earlier transaction did so already, whose outcome had been unknown.
+    /// An earlier transaction did so already, whose outcome had been unknown; or there is nothing to move.
     Covered,
     /// An earlier transaction did so for some of the messages.
     Overlapping,
@@ -52,7 +52,8 @@ impl Ledger {
         self.lock().foreign(batch)
     }
 
-    /// Puts a batch, and what else is finished, into a transaction, as the member that `member` tells.
+    /// Puts a batch, and what else is finished, into a transaction, as the member that `member` tells. The batch may be
+    /// empty.
     ///
     /// The two belong together: while a partition stands here, whoever has it next joins in a later generation, which
     /// fences the member that is told now. Told later, the member might be one of that later generation. For the same
@@ -67,7 +68,7 @@ impl Ledger {
             return Enlisted::Foreign(partition);
         }
         let (whole, part) = state.covered(batch);
-        if whole == batch.len() {
+        if whole == batch.len() && !batch.is_empty() {
             return Enlisted::Covered;
         }
         if whole + part > 0 {
@@ -79,24 +80,37 @@ impl Ledger {
         };
         let mut offsets = Vec::with_capacity(batch.len());
         for (partition, line) in &mut state.partitions {
-            let finished = line.latest.filter(|next| line.is_left_over(*next));
+            let finished = line
+                .latest
+                .filter(|next| line.known && line.is_left_over(*next));
             let next = batch.get(partition).map(|span| span.next).max(finished);
             if let Some(next) = next {
                 line.enlisted = true;
                 offsets.push((partition.clone(), next));
             }
         }
+        if offsets.is_empty() {
+            return Enlisted::Covered;
+        }
         Enlisted::As(member, offsets)
     }
 
-    /// The partitions of the batch of which it has not been found out yet what the group had committed before this stay.
+    /// Whether anything is finished that no transaction has, such as a message that was skipped.
+    pub(crate) fn has_left_over(&self) -> bool {
+        let state = self.lock();
+        let mut lines = state.partitions.values();
+        lines.any(|line| line.latest.is_some_and(|next| line.is_left_over(next)))
+    }
+
+    /// The partitions that a transaction with this batch moves, and of which it has not been found out yet what the group
+    /// had committed before this stay.
     pub(crate) fn unknown(&self, batch: &Spans) -> Vec<TopicPartition> {
         let state = self.lock();
-        let is_unknown = |partition: &&TopicPartition| {
-            let line = state.partitions.get(*partition);
-            line.is_some_and(|line| !line.known)
-        };
-        batch.keys().filter(is_unknown).cloned().collect()
+        let lines = state.partitions.iter();
+        let moves = lines.filter(|(partition, line)| {
+            !line.known && (batch.contains_key(partition) || line.latest.is_some())
+        });
+        moves.map(|(partition, _)| partition.clone()).collect()
     }
 
     /// Takes what the group has committed, `None` for nothing. What lies below has taken effect: it is not put into
@@ -258,9 +272,14 @@ mod tests {
         assert!(enlist_as(&standing("n", 7)));
     }
 
+    fn nothing_committed_before(ledger: &Ledger) {
+        ledger.cover(&[(partition(0), None), (partition(1), None)]);
+    }
+
     #[test]
     fn what_was_skipped_moves_with_the_next_transaction() {
         let ledger = ledger(0, 0);
+        nothing_committed_before(&ledger);
         let skipped = [(partition(1), NextOffset(4))];
         assert_eq!(ledger.lock().take(&skipped), [], "not by itself");
 
@@ -271,6 +290,40 @@ mod tests {
         ledger.conclude(&offsets, true);
         let next = enlist(&ledger, &[(0, 2, 3)]);
         assert_eq!(next, [(partition(0), NextOffset(3))]);
+    }
+
+    #[test]
+    fn what_was_skipped_is_left_over_until_a_transaction_of_its_own_has_moved_it() {
+        let ledger = ledger(0, 0);
+        assert!(!ledger.has_left_over());
+        ledger.lock().take(&[(partition(1), NextOffset(4))]);
+        assert!(ledger.has_left_over());
+        let empty = ledger.enlist(&batch(&[]), member);
+        assert!(matches!(empty, Enlisted::Covered), "not known: {empty:?}");
+        assert_eq!(ledger.unknown(&batch(&[])), [partition(1)]);
+
+        nothing_committed_before(&ledger);
+        let offsets = enlist(&ledger, &[]);
+
+        assert_eq!(offsets, [(partition(1), NextOffset(4))]);
+        ledger.conclude(&offsets, true);
+        assert!(!ledger.has_left_over());
+    }
+
+    #[test]
+    fn what_was_skipped_below_the_groups_offset_does_not_set_that_back() {
+        let ledger = ledger(0, 0);
+        ledger.lock().take(&[(partition(1), NextOffset(4))]);
+        ledger.cover(&[(partition(1), Some(NextOffset(9)))]);
+        assert!(!ledger.has_left_over());
+        assert_eq!(
+            enlist(&ledger, &[(0, 0, 2)]),
+            [(partition(0), NextOffset(2))]
+        );
+
+        let not_known = self::ledger(0, 0);
+        let finished = vec![(partition(1), NextOffset(4))];
+        assert!(not_known.settle(&[partition(1)], finished).is_empty());
     }
 
     #[test]
@@ -319,6 +372,7 @@ mod tests {
         assert!(left(&committed, 3).is_empty());
 
         let skipped = ledger(0, 0);
+        nothing_committed_before(&skipped);
         let expected = HashMap::from([(partition(0), NextOffset(2))]);
         assert_eq!(left(&skipped, 2), expected);
 

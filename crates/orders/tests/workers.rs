@@ -154,7 +154,8 @@ async fn a_flaky_payment_is_charged_once_though_the_worker_crashes_in_between() 
     assert_eq!(worker.published::<OrderPaid>().len(), 1);
     let entries = [
         "o-1 | charge | charged | 1",
-        "o-1 | reservation | reserved | 3",
+        "o-1 | notice | notified | 1",
+        "o-1 | reservation | reserved | 1",
     ];
     worker.expect_rows(ledger(), &entries).await;
     worker.expect_all_done();

@@ -17,6 +17,10 @@ use crate::table::Table;
 const LISTED: u32 = 50;
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  longshore saga list
+  longshore saga show o-17")]
 pub(crate) enum SagaCommand {
     /// List sagas that are not finished, or those of some states
     List(ListArguments),
@@ -31,7 +35,12 @@ struct StoreArguments {
     #[arg(long, env = "LONGSHORE_STORE", value_name = "URL")]
     store: Option<StoreUrl>,
     /// The worker's consumer group
-    #[arg(long, default_value = "order-created", value_name = "GROUP")]
+    #[arg(
+        long,
+        env = "LONGSHORE_GROUP",
+        default_value = "order-created",
+        value_name = "GROUP"
+    )]
     group: String,
     /// The directory of `longshore up`
     #[arg(
@@ -55,10 +64,16 @@ pub(crate) struct ListArguments {
     #[command(flatten)]
     store: StoreArguments,
     /// Only those in this state: stuck, compensating, running, completed, compensated, timed_out; may be repeated
-    #[arg(long = "state", value_name = "STATE", value_parser = state)]
+    #[arg(
+        long = "state",
+        env = "LONGSHORE_STATE",
+        value_name = "STATE",
+        value_delimiter = ',',
+        value_parser = state
+    )]
     states: Vec<State>,
     /// How many of each state, those that began last first
-    #[arg(long, default_value_t = LISTED, value_name = "N")]
+    #[arg(long, env = "LONGSHORE_LIMIT", default_value_t = LISTED, value_name = "N")]
     limit: u32,
 }
 

@@ -7,8 +7,12 @@ use clap::Parser;
 use clap::builder::{FalseyValueParser, RangedU64ValueParser};
 use longshore::{KafkaProperty, LogFormat, WorkerArgs, parse_duration};
 use longshore_kafka::Connection;
+use longshore_services::ClientError;
 use longshore_store::StoreUrl;
+use reqwest::Url;
 
+use crate::AnalyticsWorker;
+use crate::analytics::parse_url;
 use crate::http::Limits;
 
 /// The HTTP API of the order system: users and orders
@@ -75,6 +79,9 @@ pub struct ApiArgs {
         hide_env_values = true
     )]
     pub read_store: Option<StoreUrl>,
+    /// Where the analytics worker serves its --admin-listen, as in http://host:8080; without it, /analytics answers 503
+    #[arg(long, env = "ANALYTICS_URL", value_name = "URL", value_parser = parse_url)]
+    pub analytics_url: Option<Url>,
     /// Requests that are answered at once; beyond that they are refused with 503
     #[arg(long, env = "LONGSHORE_API_CONCURRENCY", default_value_t = Limits::default().concurrency, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub concurrency: usize,
@@ -113,6 +120,7 @@ impl ApiArgs {
             view_store: None,
             no_projection: false,
             read_store: None,
+            analytics_url: None,
             concurrency: limits.concurrency,
             timeout: limits.timeout,
             drain: WorkerArgs::new("").drain,
@@ -149,6 +157,12 @@ impl ApiArgs {
         args
     }
 
+    /// Who counts orders and revenue.
+    pub(crate) fn analytics(&self) -> Result<AnalyticsWorker, ClientError> {
+        let worker = self.analytics_url.clone().map(AnalyticsWorker::at);
+        Ok(worker.transpose()?.unwrap_or_default())
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             concurrency: self.concurrency,
@@ -178,6 +192,7 @@ mod tests {
             ["--timeout", "soon"],
             ["--listen", "here"],
             ["--read-store", "mysql://s3cret@host"],
+            ["--analytics-url", "analytics:8080"],
         ] {
             let parsed = ApiArgs::try_parse_from(["api"].into_iter().chain(arguments));
             let error = parsed.expect_err(arguments[0]);

@@ -71,6 +71,7 @@ impl Api {
             store,
             view,
             cache: cache.clone(),
+            analytics: args.analytics()?,
             clock: Clock::system(),
             registries: projection.iter().map(ConnectedWorker::registry).collect(),
         };

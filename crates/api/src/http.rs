@@ -1,7 +1,7 @@
 //! HTTP: requests become commands and queries, what comes of them becomes JSON, and what does not is a problem document.
 //!
-//! Reading order: [`router`] is the way of a request; `endpoint` says what a route is, and `users`, `orders` and `upkeep` hold
-//! the routes, each with what is documented of it; `document` makes the OpenAPI document of the same list; `body`,
+//! Reading order: [`router`] is the way of a request; `endpoint` says what a route is, and `users`, `orders`, `analytics` and `upkeep`
+//! hold the routes, each with what is documented of it; `document` makes the OpenAPI document of the same list; `body`,
 //! `parameters` and `limit` say what a request may be; `problem` is how it is told what was wrong with it.
 
 mod router;
@@ -12,6 +12,8 @@ mod endpoint;
 mod users;
 
 mod orders;
+
+mod analytics;
 
 mod upkeep;
 pub use upkeep::Health;

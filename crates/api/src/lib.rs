@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`Command`] and [`Query`] are what can be asked, and [`CommandBus`] and [`QueryBus`] find who does it;
 //! `command` holds the commands with their handlers, `query` the queries; `user` and `order` are what the API itself
-//! keeps, [`order_view`] is the worker that keeps what queries about orders read; `http` turns requests into commands and
+//! keeps, [`order_view`] is the worker that keeps what queries about orders read, [`AnalyticsWorker`] is asked for sums; `http` turns requests into commands and
 //! queries, and answers into JSON; [`Api`] puts it all together.
 
 mod cqrs;
@@ -28,6 +28,9 @@ pub use order::{OrderTable, PlacedOrder};
 
 mod view;
 pub use view::{Order, OrderStatus, OrderView, OrderViewHandler, TimelineEntry, VIEW_MIGRATIONS};
+
+mod analytics;
+pub use analytics::{AnalyticsError, AnalyticsWorker};
 
 mod tables;
 pub use tables::MIGRATIONS;

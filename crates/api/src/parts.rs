@@ -10,7 +10,10 @@ use uuid::Uuid;
 use crate::command::{Commands, Passwords};
 use crate::http::{Health, Server};
 use crate::query::Queries;
-use crate::{CommandBus, GROUP, Metrics, OrderTable, OrderView, QueryBus, UserCache, UserTable};
+use crate::{
+    AnalyticsWorker, CommandBus, GROUP, Metrics, OrderTable, OrderView, QueryBus, UserCache,
+    UserTable,
+};
 
 /// The parts.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub struct Parts {
     pub view: OrderView,
     /// Users in memory.
     pub cache: Arc<UserCache>,
+    /// Who counts orders and revenue.
+    pub analytics: AnalyticsWorker,
     /// Where the time comes from.
     pub clock: Clock,
     /// What else is measured in this process.
@@ -58,6 +63,7 @@ impl Parts {
             cache: self.cache,
             orders: OrderTable::new(self.store.clone()),
             view: self.view.clone(),
+            analytics: self.analytics,
             metrics: metrics.clone(),
         };
         Arc::new(Server {

@@ -3,13 +3,16 @@
 mod page;
 pub use page::{Page, Slice};
 
+mod analytics;
+pub use analytics::{GetAnalyticsFunnel, GetAnalyticsHours, GetAnalyticsSummary};
+
 use std::sync::Arc;
 
 use longshore_orders::Role;
 
 use crate::{
-    Answers, Fault, Metrics, Order, OrderStatus, OrderTable, OrderView, Query, TimelineEntry, User,
-    UserCache, UserTable,
+    AnalyticsWorker, Answers, Fault, Metrics, Order, OrderStatus, OrderTable, OrderView, Query,
+    TimelineEntry, User, UserCache, UserTable,
 };
 
 /// A user; `None` if there is none.
@@ -64,6 +67,8 @@ pub struct Queries {
     pub orders: OrderTable,
     /// The projection, perhaps on a replica.
     pub view: OrderView,
+    /// Who counts orders and revenue.
+    pub analytics: AnalyticsWorker,
     /// What is counted.
     pub metrics: Metrics,
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use longshore_event::{
     Cause, DeadLetter, Envelope, ErrorKind, Headers, Limits, Offset, OutgoingRecord, Record,
-    TopicPartition, encode,
+    TopicPartition, TraceParent, attribute, encode,
 };
 use longshore_store::Row;
 use longshore_worker::Failure;
 use uuid::Uuid;
 
+use crate::handler::Chain;
 use crate::intake::AnyJob;
 use crate::{Backoff, JobCompleted, JobFailed};
 
@@ -122,6 +123,18 @@ impl Claimed {
             },
             id,
         })
+    }
+
+    /// An event without a correlation id begins a chain of its own, under the job's id.
+    pub(crate) fn chain(&self) -> Chain {
+        let header = |name| self.record.headers.get_str(name);
+        let parent = header(attribute::TRACE_PARENT).and_then(TraceParent::parse);
+        Chain {
+            correlation_id: header(attribute::CORRELATION_ID)
+                .unwrap_or(&self.id)
+                .to_owned(),
+            trace_parent: parent.map(|parent| parent.to_string()),
+        }
     }
 
     /// `chance` is from 0 to 1.
@@ -289,6 +302,17 @@ mod tests {
                 "{verdict:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_job_belongs_to_the_chain_of_the_event_that_added_it() {
+        const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let mut job = claimed(1);
+        let chain = |job: &Claimed| (job.chain().correlation_id, job.chain().trace_parent);
+        assert_eq!(chain(&job), ("j-1".to_owned(), None));
+        job.record.headers.push_str("correlation-id", "c-7");
+        job.record.headers.push_str("traceparent", PARENT);
+        assert_eq!(chain(&job), ("c-7".to_owned(), Some(PARENT.to_owned())));
     }
 
     #[test]

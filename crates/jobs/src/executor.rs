@@ -310,6 +310,7 @@ impl Executor {
             value: job.record.value.clone().unwrap_or_default(),
             attempt: job.attempts_made,
             attempts: job.attempts,
+            chain: job.chain(),
             notes: notes.clone(),
         });
         let limit = job.time_limit;

@@ -38,14 +38,28 @@ pub struct Job<P> {
     payload: P,
     attempt: u32,
     attempts: u32,
+    chain: Chain,
     notes: Notes,
 }
 
+/// The chain of causes that the event which added a job belongs to.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    pub(crate) correlation_id: String,
+    pub(crate) trace_parent: Option<String>,
+}
+
 impl<P> Job<P> {
-    /// A run by hand, to call a handler directly in a test.
+    /// A run by hand, to call a handler directly in a test. It is the cause of itself.
     pub fn new(id: impl Into<String>, payload: P, attempt: u32, attempts: u32) -> Self {
+        let id = id.into();
+        let chain = Chain {
+            correlation_id: id.clone(),
+            trace_parent: None,
+        };
         Self {
-            id: id.into(),
+            id,
+            chain,
             payload,
             attempt,
             attempts,
@@ -73,6 +87,16 @@ impl<P> Job<P> {
         self.attempts
     }
 
+    /// Shared by all that follows from one cause: that of the event that added the job.
+    pub fn correlation_id(&self) -> &str {
+        &self.chain.correlation_id
+    }
+
+    /// The `traceparent` of the event that added the job, if it has one.
+    pub fn trace_parent(&self) -> Option<&str> {
+        self.chain.trace_parent.as_deref()
+    }
+
     /// Says how far it is, from 0 to 100; it is in the store within a second, and then seen by whoever asks.
     pub fn progress(&self, percent: u8) {
         self.notes.progress(percent.min(100));
@@ -97,6 +121,7 @@ pub(crate) struct Start {
     pub(crate) value: bytes::Bytes,
     pub(crate) attempt: u32,
     pub(crate) attempts: u32,
+    pub(crate) chain: Chain,
     pub(crate) notes: Notes,
 }
 
@@ -120,6 +145,7 @@ impl<H: JobHandler> Runner for Run<H> {
                 payload: job.payload,
                 attempt: start.attempt,
                 attempts: start.attempts,
+                chain: start.chain,
                 notes: start.notes,
             };
             handler.run(&job).await

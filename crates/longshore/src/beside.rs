@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use longshore_services::ServiceClient;
 use longshore_store::SqlStore;
 use longshore_worker::{Clock, OutboxBell};
 use tokio::sync::watch;
@@ -20,6 +21,8 @@ use crate::RunError;
 pub struct Beside {
     /// The worker's store.
     pub store: SqlStore,
+    /// The services that the worker calls; none unless it was built by [`WorkerBuilder::calling`](crate::WorkerBuilder::calling).
+    pub services: ServiceClient,
     /// Rung after records were put into its outbox.
     pub bell: OutboxBell,
     /// The consumer group: a part of derived ids.

@@ -87,6 +87,7 @@ impl<H: Handler> WorkerBuilder<H> {
                     let drain = args.drain / 2;
                     let started = start(Beside {
                         store: store.clone(),
+                        services: services.clone(),
                         bell: strategy.bell(),
                         group: settings.group.clone(),
                         clock: settings.clock.clone(),

@@ -35,7 +35,7 @@ where
 
 fn run<H: Handler>(worker: WorkerBuilder<H>, args: &WorkerArgs) -> ExitCode {
     init_telemetry(args.log_format);
-    run_process(async move { worker.run(&args, stop_signal()?).await })
+    run_process(async move { worker.run(args, stop_signal()?).await })
 }
 
 /// Runs what a process is for, in a tokio runtime of its own. What goes wrong is logged, and becomes the exit code.

@@ -1,7 +1,11 @@
 //! The jobs of the order system, called directly: mails, payments and reports. No broker.
 
-use std::sync::Arc;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
 
+use axum::http::HeaderMap;
+use axum::routing::post;
+use axum::{Json, Router};
 use jiff::Timestamp;
 use longshore_event::{Envelope, ErrorKind, Headers, Limits, Offset, Record, TopicPartition};
 use longshore_jobs::{Job, JobHandler};
@@ -10,7 +14,8 @@ use longshore_orders::job::{
     PaymentJobs, ReportJobs, ReportTable, SalesReport, Smtp,
 };
 use longshore_orders::sandbox::{DECLINED, FLAKY};
-use longshore_orders::{Item, Money, Sandbox, ServiceError};
+use longshore_orders::{Item, Money, OrderServices, Sandbox, ServiceError};
+use longshore_services::{Addresses, CallSettings, Service, ServiceClient};
 use longshore_store::{SqlStore, StoreUrl};
 use longshore_worker::{Context, Handler};
 use serde_json::{Value, json};
@@ -155,6 +160,39 @@ async fn a_payment_is_charged_once_for_each_job() {
     let charged =
         longshore_worker::sql("select order_id from sandbox_ledger where outcome = 'charged'");
     assert_eq!(store.fetch(&charged).await.expect("the books").len(), 1);
+}
+
+#[tokio::test]
+async fn a_payment_is_charged_by_the_service_whose_address_is_known() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let told = asked.clone();
+    let charges = post(async move |headers: HeaderMap, Json(body): Json<Value>| {
+        told.lock().expect("whole").push((headers, body));
+        Json(json!({"outcome": "charged", "paymentId": "p-1"}))
+    });
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = axum::serve(listener, Router::new().route("/charges", charges));
+    let server = tokio::spawn(server.into_future());
+    let mut addresses = Addresses::default();
+    addresses.set(Service::Payment, &url).expect("a URL");
+    let client = ServiceClient::new(&addresses, CallSettings::default()).expect("a client");
+    let dir = tempfile::tempdir().expect("directory");
+    let payments = PaymentJobs(OrderServices::new(&client, &store(&dir).await));
+
+    let job = Job::new("j-1", charge("o-1", "CD-12"), 1, 5);
+    payments.run(&job).await.expect("charged");
+
+    assert_eq!(job.lines(), ["charging for order o-1", "charged as p-1"]);
+    let asked = asked.lock().expect("whole");
+    let [(headers, body)] = asked.as_slice() else {
+        panic!("{asked:?}");
+    };
+    assert_eq!(body["orderId"], "o-1");
+    assert!(headers.contains_key("idempotency-key"));
+    assert_eq!(headers["x-correlation-id"], "j-1");
+    server.abort();
 }
 
 /// Hands an event to the worker, and makes true what it decides.

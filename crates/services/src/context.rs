@@ -6,7 +6,7 @@ use tokio::task_local;
 ///
 /// It goes with the task and not through the signatures: whose message it is makes no difference to what is asked of a
 /// service, and every port, its sandbox and whatever stands between them would have to hand it on unread. It is set in
-/// one place, where a worker's handler or an API's request begins. What is spawned within the scope is outside of it.
+/// one place, where a worker's handler, a job or an API's request begins. What is spawned within the scope is outside of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallContext {
     /// `X-Correlation-ID`.

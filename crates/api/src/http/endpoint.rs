@@ -8,7 +8,7 @@ use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::operation::Operation;
-use super::{Server, orders, upkeep, users};
+use super::{Server, analytics, orders, upkeep, users};
 
 pub(super) struct Endpoint {
     pub(super) method: Method,
@@ -94,6 +94,7 @@ impl Endpoint {
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints = users::endpoints();
     endpoints.extend(orders::endpoints());
+    endpoints.extend(analytics::endpoints());
     endpoints.extend(upkeep::endpoints());
     endpoints
 }

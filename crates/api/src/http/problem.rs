@@ -5,12 +5,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tracing::error;
+use tracing::{error, warn};
 
-use crate::Fault;
 use crate::command::{
     CancelOrderError, CreateOrderError, CreateUserError, DeleteUserError, UpdateUserError,
 };
+use crate::{AnalyticsError, Fault};
 
 /// The media type.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
@@ -214,6 +214,16 @@ impl From<Fault> for Problem {
             ),
             Fault::Defect(_) => Self::new(Kind::Internal, fault.to_string()),
         }
+    }
+}
+
+impl From<AnalyticsError> for Problem {
+    fn from(error: AnalyticsError) -> Self {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "analytics cannot be told"
+        );
+        Self::new(Kind::Unavailable, error.to_string())
     }
 }
 

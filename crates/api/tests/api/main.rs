@@ -6,6 +6,8 @@ mod orders;
 
 mod users;
 
+mod analytics;
+
 mod problems;
 
 mod document;

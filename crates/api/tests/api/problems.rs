@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::orders::order;
 use crate::support::{Answer, Fixture};
 
-fn assert_problem(answer: &Answer, status: StatusCode, kind: &str) {
+pub(crate) fn assert_problem(answer: &Answer, status: StatusCode, kind: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(answer.headers["content-type"], "application/problem+json");
     assert_eq!(answer.body["type"], format!("urn:longshore:problem:{kind}"));

@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use jiff::Timestamp;
 use longshore_api::http::{Limits, Server, router};
 use longshore_api::{
-    GROUP, MIGRATIONS, OrderView, OrderViewHandler, Parts, UserCache, VIEW_GROUP, VIEW_MIGRATIONS,
+    AnalyticsWorker, GROUP, MIGRATIONS, OrderView, OrderViewHandler, Parts, UserCache, VIEW_GROUP,
+    VIEW_MIGRATIONS,
 };
 use longshore_event::{Envelope, Event, Limits as RecordLimits, Record};
 use longshore_orders::OrderEvent;
@@ -66,9 +67,19 @@ impl Fixture {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
+        Self::alone(limits, AnalyticsWorker::default()).await
+    }
+
+    /// The same, with an analytics worker to ask.
+    pub(crate) async fn with_analytics(analytics: AnalyticsWorker) -> Self {
+        Self::alone(Limits::default(), analytics).await
+    }
+
+    async fn alone(limits: Limits, analytics: AnalyticsWorker) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let url = |group| StoreUrl::sqlite(directory.path().join(format!("{group}.db")));
-        let fixture = Self::on(&url(GROUP), &url(VIEW_GROUP), log(), limits).await;
+        let (store, view) = (url(GROUP), url(VIEW_GROUP));
+        let fixture = Self::assemble(&store, &view, log(), limits, analytics).await;
         Self {
             _directory: Some(directory),
             ..fixture
@@ -82,6 +93,16 @@ impl Fixture {
         log: MemoryLog,
         limits: Limits,
     ) -> Self {
+        Self::assemble(store, view, log, limits, AnalyticsWorker::default()).await
+    }
+
+    async fn assemble(
+        store: &StoreUrl,
+        view: &StoreUrl,
+        log: MemoryLog,
+        limits: Limits,
+        analytics: AnalyticsWorker,
+    ) -> Self {
         let opened = SqlStore::open(store, GROUP, MIGRATIONS).await;
         let view = SqlStore::open(view, VIEW_GROUP, VIEW_MIGRATIONS).await;
         let view = view.expect("the projection opens");
@@ -90,6 +111,7 @@ impl Fixture {
             store: opened.expect("the store opens"),
             view: OrderView::new(view.clone()),
             cache: cache.clone(),
+            analytics,
             clock: Clock::system(),
             registries: Vec::new(),
         };

@@ -11,6 +11,7 @@
 //! - [`broker`]: the embedded broker as a process
 //! - [`sandbox`]: the sandbox services as a process
 //! - [`up`]: the whole order system in one process
+//! - [`order`]: one order in it, followed to every place that knows of it
 
 mod support;
 
@@ -18,6 +19,7 @@ mod broker;
 mod dlq;
 mod groups;
 mod jobs;
+mod order;
 mod produce;
 mod redrive;
 mod sandbox;

@@ -1,10 +1,11 @@
 //! What analytics answers, as JSON.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Everything in the window together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalyticsSummary {
     /// By kind of event, in the order in which an order usually passes them.
@@ -14,7 +15,7 @@ pub struct AnalyticsSummary {
 }
 
 /// One kind of event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Count {
     /// `created`, `paid`, `shipped`, `delivered` or `cancelled`.
@@ -35,7 +36,7 @@ pub struct Count {
 }
 
 /// How long a step took. Times are in milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     /// `created_to_paid` and so on.
@@ -57,7 +58,7 @@ pub struct Step {
 }
 
 /// The counts of each hour, the latest hour first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalyticsHours {
     /// Hours in which something happened.
@@ -67,7 +68,7 @@ pub struct AnalyticsHours {
 }
 
 /// What happened in one hour.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hour {
     /// When it began.
@@ -78,7 +79,7 @@ pub struct Hour {
 
 /// How many orders came how far. It counts what happened in the window, so an order that was placed before it and is paid
 /// within it is among the paid alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalyticsFunnel {
     /// Orders placed.
@@ -94,7 +95,7 @@ pub struct AnalyticsFunnel {
 }
 
 /// Orders cancelled for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cancelled {
     /// Why.

@@ -1,6 +1,7 @@
 //! `jobs.payment`: one charge.
 
 use longshore_jobs::{Job, JobHandler, JobPayload};
+use longshore_services::CallContext;
 use longshore_worker::Failure;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,12 @@ impl<P: Payments> JobHandler for PaymentJobs<P> {
         };
         job.log(format!("charging for order {}", order.order_id));
         let key = format!("job:{}", job.id());
-        match self.0.charge(&key, &charge).await.map_err(failure)? {
+        let cause = CallContext {
+            correlation_id: job.correlation_id().to_owned(),
+            trace_parent: job.trace_parent().map(str::to_owned),
+        };
+        let charged = cause.scope(self.0.charge(&key, &charge)).await;
+        match charged.map_err(failure)? {
             Payment::Charged { payment_id } => {
                 job.log(format!("charged as {payment_id}"));
                 Ok(())

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore::{Companion, WorkerBuilder};
+use longshore::{Companion, Correlated, WorkerBuilder};
 use longshore_event::{DecodeError, Envelope, Event, Payload, Record};
 use longshore_jobs::{
     AnyJob, JobCompleted, JobFailed, JobIntake, Jobs, QueueConfig, Queues, Rate, TOPIC_PREFIX,
@@ -16,7 +16,7 @@ use longshore_worker::{Context, Failure, Handler};
 use crate::job::figures::{self, ReportTable};
 use crate::job::mailer::{ConfiguredMailer, MailDirectory, MailerError, Smtp};
 use crate::job::{EmailJobs, Mailer, PaymentJobs, ReportJobs};
-use crate::{OrderCancelled, OrderCreated, OrderEvent, OrderPaid, Sandbox, sandbox};
+use crate::{OrderCancelled, OrderCreated, OrderEvent, OrderPaid, OrderServices, sandbox};
 
 /// What is outside of the jobs' worker.
 #[derive(Clone, Debug)]
@@ -73,9 +73,10 @@ pub const MIGRATIONS: &[Migration] = &[
 /// The topics that bring jobs.
 const QUEUES: [&str; 3] = ["jobs.email", "jobs.payment", "jobs.report"];
 
-/// Runs mails, payments and reports. Payments are charged in the sandbox, whose ledger is in the worker's own store.
-pub fn jobs<M: Mailer + Clone>(config: JobsConfig<M>) -> WorkerBuilder<JobsHandler> {
-    let mut worker = WorkerBuilder::new("jobs", |_store| JobsHandler::new())
+/// Runs mails, payments and reports. Payments are charged by the payment service, or in a sandbox whose ledger is in the
+/// worker's own store if it has no address.
+pub fn jobs<M: Mailer + Clone>(config: JobsConfig<M>) -> WorkerBuilder<Correlated<JobsHandler>> {
+    let mut worker = WorkerBuilder::calling("jobs", |_store, _services| JobsHandler::new())
         .about(
             "Runs mails, payments and reports: by priority, again until they succeed, by the clock",
         )
@@ -89,9 +90,10 @@ pub fn jobs<M: Mailer + Clone>(config: JobsConfig<M>) -> WorkerBuilder<JobsHandl
         worker = worker.reads(topic);
     }
     worker.beside(move |beside| {
+        let services = OrderServices::new(&beside.services, &beside.store);
         let queues = Queues::new()
             .queue(EmailJobs(config.mailer), email_queue())
-            .queue(PaymentJobs(Sandbox::open(&beside.store)), payment_queue())
+            .queue(PaymentJobs(services), payment_queue())
             .queue(
                 ReportJobs::new(ReportTable::new(beside.store.clone()), config.reports),
                 report_queue(),

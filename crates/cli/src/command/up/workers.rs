@@ -95,7 +95,7 @@ impl Workers {
                 data,
             )
             .await?;
-        workers
+        let analytics = workers
             .add("analytics", longshore_orders::analytics(), connection, data)
             .await?;
         workers
@@ -109,20 +109,21 @@ impl Workers {
         let config = JobsConfig::in_directories(data.join("mails"), data.join("reports"))?;
         let jobs = longshore_orders::job::jobs(config);
         workers.add("jobs", jobs, connection, data).await?;
-        workers.add_api(connection, data).await?;
+        workers.add_api(connection, data, analytics).await?;
         let file = workers_file(data);
         std::fs::write(&file, serde_json::to_vec(&workers.addresses)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
         Ok(workers)
     }
 
+    /// Says where it serves its health and its routes.
     async fn add<H: Handler>(
         &mut self,
         group: &'static str,
         worker: WorkerBuilder<H>,
         connection: &Connection,
         data: &Path,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<SocketAddr>> {
         let mut args = WorkerArgs::new(&connection.brokers);
         args.group = Some(group.to_owned());
         args.store = Some(StoreUrl::sqlite(data.join(format!("{group}.db"))));
@@ -131,7 +132,8 @@ impl Workers {
         args.services = self.services.clone();
         let connected = worker.connect(&args).await;
         let connected = connected.with_context(|| format!("cannot start the worker {group}"))?;
-        self.addresses.extend(connected.admin_address());
+        let address = connected.admin_address();
+        self.addresses.extend(address);
         self.statuses.push(connected.status());
         self.registries.push((group, connected.registry()));
         let stopped = self.stopped();
@@ -139,16 +141,23 @@ impl Workers {
             let result = connected.run(stopped).await;
             result.with_context(|| format!("the worker {group} failed"))
         });
-        Ok(())
+        Ok(address)
     }
 
     /// The API, which keeps its projection itself. On the port that its users know, or another one if that is taken.
-    async fn add_api(&mut self, connection: &Connection, data: &Path) -> anyhow::Result<()> {
+    async fn add_api(
+        &mut self,
+        connection: &Connection,
+        data: &Path,
+        analytics: Option<SocketAddr>,
+    ) -> anyhow::Result<()> {
         let mut args = ApiArgs::new(&connection.brokers);
         args.store = Some(StoreUrl::sqlite(data.join("api.db")));
         args.view_store = Some(StoreUrl::sqlite(data.join("order-view.db")));
         args.kafka = properties(connection);
         args.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into());
+        let url = analytics.map(|address| format!("http://{address}").parse());
+        args.analytics_url = url.transpose()?;
         let anywhere = args.listen;
         args.listen.set_port(ApiArgs::PORT);
         let mut api = Api::connect(&args).await;

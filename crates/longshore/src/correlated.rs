@@ -1,8 +1,9 @@
 //! Calls to services say which message they are for: the handler's run is the scope of its cause.
 
+use jiff::Timestamp;
 use longshore_event::Envelope;
 use longshore_services::CallContext;
-use longshore_worker::{Context, Failure, Handler};
+use longshore_worker::{Context, Failure, Handler, Statement};
 
 /// A handler whose calls to services carry correlation id and trace of the message that is being handled.
 #[derive(Debug)]
@@ -24,13 +25,22 @@ impl<H: Handler> Handler for Correlated<H> {
         };
         cause.scope(self.0.handle(message, context)).await
     }
+
+    fn given_up(
+        &self,
+        message: &Envelope<Self::Payload>,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Vec<Statement> {
+        self.0.given_up(message, failure, now)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::handle;
-    use longshore_event::Event;
+    use longshore_event::{Event, Headers, Limits, Offset, Record, TopicPartition};
     use serde::{Deserialize, Serialize};
 
     #[derive(Serialize, Deserialize)]
@@ -60,11 +70,31 @@ mod tests {
             assert_eq!(cause.correlation_id, message.correlation_id());
             Ok(())
         }
+
+        fn given_up(&self, _: &Envelope<Ping>, _: &Failure, _: Timestamp) -> Vec<Statement> {
+            vec![longshore_worker::sql("select 1")]
+        }
     }
 
     #[tokio::test]
     async fn the_message_is_the_cause_of_calls_while_it_is_handled() {
         handle(&Correlated(Asks), &Ping).await.expect("handled");
         assert_eq!(CallContext::current(), None);
+    }
+
+    #[test]
+    fn what_the_handler_says_of_a_dead_letter_is_said() {
+        let record = Record {
+            partition: TopicPartition::new("ping", 0),
+            offset: Offset(0),
+            timestamp: None,
+            key: None,
+            value: Some("null".into()),
+            headers: Headers::new(),
+        };
+        let message = Envelope::decode(record, &Limits::default()).expect("a ping");
+        let failure = Failure::permanent("no");
+        let said = Correlated(Asks).given_up(&message, &failure, Timestamp::UNIX_EPOCH);
+        assert_eq!(said.len(), 1);
     }
 }

@@ -28,7 +28,7 @@ impl<H: Handler> Handler for Correlated<H> {
 
     fn given_up(
         &self,
-        message: &Envelope<Self::Payload>,
+        message: &Envelope<H::Payload>,
         failure: &Failure,
         now: Timestamp,
     ) -> Vec<Statement> {
@@ -41,6 +41,7 @@ mod tests {
     use super::*;
     use crate::testing::handle;
     use longshore_event::{Event, Headers, Limits, Offset, Record, TopicPartition};
+    use longshore_worker::sql;
     use serde::{Deserialize, Serialize};
 
     #[derive(Serialize, Deserialize)]
@@ -72,7 +73,7 @@ mod tests {
         }
 
         fn given_up(&self, _: &Envelope<Ping>, _: &Failure, _: Timestamp) -> Vec<Statement> {
-            vec![longshore_worker::sql("select 1")]
+            vec![sql("given up")]
         }
     }
 
@@ -83,9 +84,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_handler_says_of_a_dead_letter_is_said() {
+    fn what_the_handler_writes_with_a_dead_letter_is_written() {
         let record = Record {
-            partition: TopicPartition::new("ping", 0),
+            partition: TopicPartition::new(Ping::TOPIC, 0),
             offset: Offset(0),
             timestamp: None,
             key: None,
@@ -93,8 +94,8 @@ mod tests {
             headers: Headers::new(),
         };
         let message = Envelope::decode(record, &Limits::default()).expect("a ping");
-        let failure = Failure::permanent("no");
-        let said = Correlated(Asks).given_up(&message, &failure, Timestamp::UNIX_EPOCH);
-        assert_eq!(said.len(), 1);
+        let failure = Failure::permanent("for good");
+        let written = Correlated(Asks).given_up(&message, &failure, crate::testing::now());
+        assert_eq!(written, [sql("given up")]);
     }
 }

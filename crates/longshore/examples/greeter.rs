@@ -1,4 +1,4 @@
-//! A whole worker with its tests: it greets every new user, once.
+//! A whole worker with its test: it greets every new user, once.
 //! `cargo run -p longshore --example greeter -- --help`
 
 use longshore::prelude::*;
@@ -53,15 +53,6 @@ fn greeter() -> WorkerBuilder<Greeter> {
 
 fn main() -> std::process::ExitCode {
     longshore::main(greeter())
-}
-
-#[cfg(test)]
-#[tokio::test]
-async fn a_new_user_is_greeted() {
-    let user = "ada".to_owned();
-    let decided = longshore::testing::handle(&Greeter, &UserSignedUp { user }).await;
-    let greeted: UserGreeted = decided.expect("greeted").the_only();
-    assert_eq!(greeted.user, "ada");
 }
 
 #[cfg(test)]

@@ -25,9 +25,21 @@ pub(crate) enum Outcome {
 pub(crate) struct Brake {
     settings: settings::Brake,
     state: State,
-    /// The outcomes of the last messages, each with whether it failed.
-    recent: VecDeque<bool>,
+    /// Messages from the log that run, and the last of those that have ended, in the order in which they were started. In
+    /// the order in which they end, failures that wait for their retries come in bursts, and a burst looks as if
+    /// everything failed.
+    recent: VecDeque<Started>,
+    /// How many of them have ended.
+    seen: usize,
+    /// How many of those have failed.
     failed: usize,
+}
+
+/// A message that was started, and whether it has failed.
+#[derive(Debug)]
+struct Started {
+    lane: LaneId,
+    outcome: Option<Outcome>,
 }
 
 #[derive(Debug)]
@@ -51,6 +63,7 @@ impl Brake {
             settings,
             state: State::Closed,
             recent: VecDeque::with_capacity(settings.window),
+            seen: 0,
             failed: 0,
         }
     }
@@ -74,19 +87,23 @@ impl Brake {
         matches!(self.state, State::HalfOpen { probe: Some(probe), .. } if probe == lane)
     }
 
-    /// A message was started; in the half-open state it is the probe.
-    pub(crate) fn started(&mut self, lane: LaneId) {
-        if let State::HalfOpen { probe, .. } = &mut self.state {
-            *probe = Some(lane);
+    /// A message was started; in the half-open state it is the probe. Only one that is `fresh` counts among the recent
+    /// ones: what was parked and fails again is known to fail, and says nothing about the others.
+    pub(crate) fn started(&mut self, lane: LaneId, fresh: bool) {
+        match &mut self.state {
+            State::Closed if fresh && self.settings.share < 1.0 => self.recent.push_back(Started {
+                lane,
+                outcome: None,
+            }),
+            State::Closed | State::Open { .. } => {}
+            State::HalfOpen { probe, .. } => *probe = Some(lane),
         }
     }
 
-    /// A message came to an end. Only one that is `fresh` counts among the recent ones: what was parked and fails again
-    /// is known to fail, and says nothing about the others.
-    pub(crate) fn ended(&mut self, lane: LaneId, outcome: Outcome, fresh: bool) {
+    /// A message came to an end.
+    pub(crate) fn ended(&mut self, lane: LaneId, outcome: Outcome) {
         match &self.state {
-            State::Closed if fresh => self.look_back(outcome),
-            State::Closed => {}
+            State::Closed => self.look_back(lane, outcome),
             // Started before it opened: says nothing about now.
             State::Open { .. } => {}
             State::HalfOpen { probe, probes } if *probe == Some(lane) => match outcome {
@@ -99,6 +116,9 @@ impl Brake {
 
     /// A message was dropped before it came to an end. If it was the probe, another one is to be.
     pub(crate) fn left(&mut self, lane: LaneId) {
+        if let Some(place) = self.running(lane) {
+            self.recent.remove(place);
+        }
         if let State::HalfOpen { probe, .. } = &mut self.state
             && *probe == Some(lane)
         {
@@ -115,7 +135,7 @@ impl Brake {
                 State::HalfOpen { .. } => BrakeState::HalfOpen,
             },
             failed: self.failed,
-            of: self.recent.len(),
+            of: self.seen,
             next_probe: self.probes_at().map(time_of),
         }
     }
@@ -138,27 +158,43 @@ impl Brake {
         }
     }
 
-    fn look_back(&mut self, outcome: Outcome) {
-        if self.settings.share >= 1.0 {
+    /// Opens if most of those that have ended have failed.
+    fn look_back(&mut self, lane: LaneId, outcome: Outcome) {
+        let Some(place) = self.running(lane) else {
             return;
+        };
+        self.recent[place].outcome = Some(outcome);
+        self.seen += 1;
+        self.failed += usize::from(outcome == Outcome::Failed);
+        if self.seen > self.settings.window {
+            self.forget_oldest();
         }
-        if self.recent.len() >= self.settings.window
-            && let Some(forgotten) = self.recent.pop_front()
-        {
-            self.failed -= usize::from(forgotten);
-        }
-        let failed = outcome == Outcome::Failed;
-        self.recent.push_back(failed);
-        self.failed += usize::from(failed);
-        let seen = self.recent.len();
-        if seen >= self.settings.least && self.failed as f64 > self.settings.share * seen as f64 {
+        let (seen, failed) = (self.seen, self.failed);
+        if seen >= self.settings.least && failed as f64 > self.settings.share * seen as f64 {
             warn!(
-                failed = self.failed,
+                failed,
                 of = seen,
                 "most messages fail: waiting, and probing with one at a time"
             );
             self.open(0);
         }
+    }
+
+    /// Forgets the message that was started first, of those that have ended.
+    fn forget_oldest(&mut self) {
+        let mut started = self.recent.iter();
+        let oldest = started.position(|started| started.outcome.is_some());
+        if let Some(oldest) = oldest.and_then(|place| self.recent.remove(place)) {
+            self.seen -= 1;
+            self.failed -= usize::from(oldest.outcome == Some(Outcome::Failed));
+        }
+    }
+
+    /// Where the lane's message is among the recent ones: one of a lane runs at a time, and most end soon after they were
+    /// started.
+    fn running(&self, lane: LaneId) -> Option<usize> {
+        let mut started = self.recent.iter();
+        started.rposition(|started| started.outcome.is_none() && started.lane == lane)
     }
 
     fn open(&mut self, probes: u32) {
@@ -173,6 +209,7 @@ impl Brake {
         info!("a message went through: going on");
         self.state = State::Closed;
         self.recent.clear();
+        self.seen = 0;
         self.failed = 0;
     }
 }
@@ -192,7 +229,8 @@ mod tests {
 
     fn end(brake: &mut Brake, outcomes: &[Outcome]) {
         for outcome in outcomes {
-            brake.ended(LaneId::for_test(0), *outcome, true);
+            brake.started(LaneId::for_test(0), true);
+            brake.ended(LaneId::for_test(0), *outcome);
         }
     }
 
@@ -212,7 +250,24 @@ mod tests {
     fn what_was_parked_and_fails_again_does_not_open_it() {
         let mut brake = brake();
         for _ in 0..100 {
-            brake.ended(LaneId::for_test(0), Outcome::Failed, false);
+            brake.started(LaneId::for_test(0), false);
+            brake.ended(LaneId::for_test(0), Outcome::Failed);
+        }
+        assert!(brake.permits());
+    }
+
+    #[test]
+    fn failures_that_end_together_do_not_open_it_if_few_of_those_started_failed() {
+        let mut brake = brake();
+        // One in five fails, and ends only when all the others have.
+        for lane in 0..50 {
+            brake.started(LaneId::for_test(lane), true);
+            if lane % 5 != 0 {
+                brake.ended(LaneId::for_test(lane), Outcome::Answered);
+            }
+        }
+        for lane in (0..50).step_by(5) {
+            brake.ended(LaneId::for_test(lane), Outcome::Failed);
         }
         assert!(brake.permits());
     }
@@ -224,20 +279,20 @@ mod tests {
         let first = brake.probes_at().expect("open");
         brake.half_open();
         assert!(brake.permits());
-        brake.started(LaneId::for_test(7));
+        brake.started(LaneId::for_test(7), true);
         assert!(!brake.permits(), "a second one must wait for the first");
 
-        brake.ended(LaneId::for_test(3), Outcome::Answered, true);
+        brake.ended(LaneId::for_test(3), Outcome::Answered);
         assert!(!brake.permits(), "a straggler is no probe");
-        brake.ended(LaneId::for_test(7), Outcome::Failed, true);
+        brake.ended(LaneId::for_test(7), Outcome::Failed);
         assert!(brake.probes_at().expect("open again") > first);
 
         brake.half_open();
-        brake.started(LaneId::for_test(5));
+        brake.started(LaneId::for_test(5), true);
         brake.left(LaneId::for_test(5));
         assert!(brake.permits() && brake.is_engaged(), "another one probes");
-        brake.started(LaneId::for_test(7));
-        brake.ended(LaneId::for_test(7), Outcome::Answered, true);
+        brake.started(LaneId::for_test(7), true);
+        brake.ended(LaneId::for_test(7), Outcome::Answered);
         assert!(brake.permits() && !brake.is_engaged());
     }
 }

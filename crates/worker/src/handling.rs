@@ -45,7 +45,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             return;
         };
         let (metrics, tenure) = (metrics.clone(), tenure.clone());
-        self.brake.started(lane);
+        self.brake.started(lane, message.arrival.is_from_source());
         self.lanes.went_out(lane, message.place);
         let journey = self.guide.clone().journey(message, lane, metrics, tenure);
         self.journeys.push(journey.boxed());
@@ -57,8 +57,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Journey::Done(handled) => {
                 if let Some(lane) = handled.trail.lane {
                     self.guide.failing.ended(lane);
-                    let fresh = handled.trail.arrival.is_from_source();
-                    self.brake.ended(lane, Outcome::Answered, fresh);
+                    self.brake.ended(lane, Outcome::Answered);
                 }
                 if self.assignments.holds(handled.trail.place) {
                     self.ready(*handled);
@@ -86,8 +85,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         if self.assignments.holds(failed.message.place) {
             return self.failed(failed);
         }
-        let fresh = failed.message.arrival.is_from_source();
-        self.brake.ended(failed.lane, Outcome::Failed, fresh);
+        self.brake.ended(failed.lane, Outcome::Failed);
         self.lanes.finish(failed.lane, None);
         self.let_message_go(&failed.message);
     }
@@ -99,14 +97,13 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             failure,
             lane,
         } = failed;
-        let fresh = message.arrival.is_from_source();
         if failure.kind() != ErrorKind::Transient {
-            self.brake.ended(lane, Outcome::Answered, fresh);
+            self.brake.ended(lane, Outcome::Answered);
             return self.bury(message, &failure, lane);
         }
         // Were the probe to wait too, one message that never succeeds would be the probe for ever.
         let probe = self.brake.is_probed_by(lane);
-        self.brake.ended(lane, Outcome::Failed, fresh);
+        self.brake.ended(lane, Outcome::Failed);
         let waits = !probe || self.guide.may_run_again(message.runs);
         if self.brake.is_engaged() && waits {
             return self.wait_for_brake(message, lane);

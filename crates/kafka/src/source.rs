@@ -170,7 +170,7 @@ impl Source for KafkaSource {
 
     fn commit(&self, offsets: &[(TopicPartition, NextOffset)]) {
         if let Some(consumer) = self.consumer.upgrade() {
-            self.shared.ledger.commit(&consumer.client, offsets);
+            self.shared.ledger.commit(&consumer, offsets);
         }
     }
 

@@ -25,8 +25,8 @@ pub trait Source: Send + 'static {
     /// Gives back the budget of `count` records that are finished or dropped.
     fn release(&self, count: usize);
 
-    /// Commits offsets to the group, in the background. Later calls overtake earlier ones; a failure is retried by
-    /// the next call, and what is lost with the process is read again and skipped by the inbox.
+    /// Commits offsets to the group, in the background. Later calls overtake earlier ones. A failure is the source's to
+    /// try again, for there may be no later call; what is lost with the process is read again and skipped by the inbox.
     fn commit(&self, offsets: &[(TopicPartition, NextOffset)]);
 
     /// The end of the partition as the last fetch told it (for lag); `None` if not known yet.

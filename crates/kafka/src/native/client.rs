@@ -43,9 +43,7 @@ impl Client {
         let (kind, events) = match kind {
             Kind::Consumer => (
                 sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,
-                sys::RD_KAFKA_EVENT_REBALANCE
-                    | sys::RD_KAFKA_EVENT_OFFSET_COMMIT
-                    | sys::RD_KAFKA_EVENT_ERROR,
+                sys::RD_KAFKA_EVENT_REBALANCE | sys::RD_KAFKA_EVENT_ERROR,
             ),
             Kind::Producer => (
                 sys::rd_kafka_type_t::RD_KAFKA_PRODUCER,
@@ -166,19 +164,8 @@ impl Client {
         check(unsafe { sys::rd_kafka_resume_partitions(self.handle, list.as_ptr()) })
     }
 
-    /// Starts committing; the outcome comes as [`super::Event::Committed`].
-    pub(crate) fn commit(&self, list: &PartitionList) -> Result<(), ClientError> {
-        // SAFETY: both are live; the list is copied.
-        check(unsafe { sys::rd_kafka_commit(self.handle, list.as_ptr(), 1) })
-    }
-
-    /// Commits and waits for the broker's answer, at most `within`. An answer that is still missing then is dropped.
-    pub(crate) fn commit_within(
-        &self,
-        list: &PartitionList,
-        within: Duration,
-    ) -> Result<(), ClientError> {
-        let queue = self.new_queue();
+    /// Starts committing; the outcome comes to `queue` as [`super::Event::Committed`].
+    pub(crate) fn commit(&self, list: &PartitionList, queue: &Queue) -> Result<(), ClientError> {
         // SAFETY: all are live; the list is copied; no callback is given.
         check(unsafe {
             sys::rd_kafka_commit_queue(
@@ -188,7 +175,17 @@ impl Client {
                 None,
                 std::ptr::null_mut(),
             )
-        })?;
+        })
+    }
+
+    /// Commits and waits for the broker's answer, at most `within`. An answer that is still missing then is dropped.
+    pub(crate) fn commit_within(
+        &self,
+        list: &PartitionList,
+        within: Duration,
+    ) -> Result<(), ClientError> {
+        let queue = self.new_queue();
+        self.commit(list, &queue)?;
         match queue.poll(within) {
             Some(super::Event::Committed { result, .. }) => result,
             Some(_) => Ok(()),

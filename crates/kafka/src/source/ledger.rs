@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use longshore_event::{NextOffset, Offset, TopicPartition};
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::native::{Client, ClientError, PartitionList, Standing};
+use crate::consumer::Consumer;
+use crate::native::{ClientError, PartitionList, Standing};
 
 mod spans;
 pub(crate) use spans::{Enlisted, Span, Spans};
@@ -91,20 +92,26 @@ impl Ledger {
         last
     }
 
+    /// Whether there is anything to commit again.
+    pub(super) fn is_behind(&self) -> bool {
+        let state = self.lock();
+        state.failing && state.partitions.values().any(|line| line.failed)
+    }
+
     /// Keeps commits back while the brokers are away; the first one after that takes them along.
     pub(super) fn hold(&self, held: bool) {
         self.lock().held = held;
     }
 
     /// Starts committing, along with what failed before.
-    pub(super) fn commit(&self, client: &Client, offsets: &[(TopicPartition, NextOffset)]) {
+    pub(super) fn commit(&self, consumer: &Consumer, offsets: &[(TopicPartition, NextOffset)]) {
         let mut state = self.lock();
         let batch = state.take(offsets);
         if batch.is_empty() {
             return;
         }
         let list = PartitionList::of_offsets(batch.iter().map(|(p, next)| (p, next)));
-        if let Err(error) = client.commit(&list) {
+        if let Err(error) = consumer.client.commit(&list, &consumer.queue) {
             state.failed(&error, &batch);
         }
     }
@@ -187,7 +194,7 @@ impl State {
             tracing::warn!(
                 error = %error,
                 partitions = batch.len(),
-                "offsets not committed; the next commit tries again"
+                "offsets not committed; tried again until they are"
             );
         }
         self.failing = true;
@@ -226,9 +233,12 @@ mod tests {
         let ledger = Ledger::default();
         ledger.add(&[partition(0), partition(1)]);
         let first = ledger.lock().take(&[(partition(0), NextOffset(5))]);
+        assert!(!ledger.is_behind());
         ledger.committed(failure(), &list(&first));
+        assert!(ledger.is_behind());
 
         let mut next = ledger.lock().take(&[(partition(1), NextOffset(7))]);
+        assert!(!ledger.is_behind(), "it is under way");
         next.sort();
         assert_eq!(
             next,

@@ -28,6 +28,9 @@ const IDLE: Duration = Duration::from_secs(5);
 /// How often the brokers are asked whether they are back, and how long one has to answer.
 const PROBE: Duration = Duration::from_secs(1);
 
+/// How long after a failed commit it is made again, if no other commit has taken it along: there may be no other.
+const COMMIT_AGAIN: Duration = Duration::from_secs(1);
+
 /// How long the commit at a revocation may take. What is not committed then is read again by the next owner.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
 
@@ -57,6 +60,8 @@ pub(super) struct Member {
     /// Read on while the others are paused: what they wait for may come by it.
     redrive_topic: Arc<str>,
     outage: Option<Outage>,
+    /// When commits that have failed are made again.
+    commit_again_at: Option<Instant>,
     batch: Vec<Record>,
     /// Records that are paid for and have not come yet.
     room: usize,
@@ -85,6 +90,7 @@ impl Member {
             shut: false,
             redrive_topic: redrive_topic(group),
             outage: None,
+            commit_again_at: None,
             batch: Vec::new(),
             room: 0,
             last_failure: None,
@@ -119,6 +125,7 @@ impl Member {
             self.resume();
         }
         self.keep_to_reserve();
+        self.commit_again();
         self.room = self.shared.budget.take(BATCH);
         if self.room == 0 && !self.paused {
             self.stall();
@@ -130,10 +137,30 @@ impl Member {
         outcome
     }
 
+    /// Commits once more what has failed, when it is time.
+    fn commit_again(&mut self) {
+        if !self.shared.ledger.is_behind() {
+            self.commit_again_at = None;
+            return;
+        }
+        let now = Instant::now();
+        let at = *self.commit_again_at.get_or_insert(now + COMMIT_AGAIN);
+        if now >= at {
+            self.commit_again_at = None;
+            self.shared.ledger.commit(&self.consumer, &[]);
+        }
+    }
+
+    /// How long nothing needs to be done, unless something comes.
+    fn idle(&self) -> Duration {
+        let probe = (self.outage == Some(Outage::Brokers)).then_some(PROBE);
+        let commit = self.commit_again_at.map(|_| COMMIT_AGAIN);
+        [probe, commit].into_iter().flatten().min().unwrap_or(IDLE)
+    }
+
     /// Polls until nothing more has come, the room is used up, or something other than records came.
     fn drain(&mut self) -> Result<(), SourceError> {
-        let is_down = self.outage == Some(Outage::Brokers);
-        let mut wait = if is_down { PROBE } else { IDLE };
+        let mut wait = self.idle();
         while self.batch.is_empty() || self.room > 0 {
             match self.consumer.queue.poll(wait) {
                 Some(Event::Fetched(messages)) => self.take(messages),

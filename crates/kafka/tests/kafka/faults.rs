@@ -7,15 +7,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use longshore_broker::faults::{ApiKey, Effect, Fault, ResponseError};
 use longshore_broker::{Broker, BrokerConfig};
 use longshore_kafka::{Admin, Connection, KafkaPublisher, KafkaSource, NewTopic};
-use longshore_worker::{PublishErrorKind, Publisher, SourceError, SourceEvent};
+use longshore_worker::{PublishErrorKind, Publisher, Source, SourceError, SourceEvent};
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka_sys as sys;
 
 use crate::support::{
-    brokers, connection, new_topic, next, outgoing, records, subscribe, unique, within,
+    brokers, connection, finished, new_topic, next, outgoing, records, subscribe, unique, within,
 };
 
 async fn broker(data: &Path, listen: Option<SocketAddr>) -> Broker {
@@ -26,20 +27,24 @@ async fn broker(data: &Path, listen: Option<SocketAddr>) -> Broker {
         .expect("the embedded broker starts")
 }
 
+fn single_partition(name: &str) -> NewTopic {
+    NewTopic {
+        name: name.to_owned(),
+        partitions: 1,
+        replication: 1,
+        configs: BTreeMap::new(),
+    }
+}
+
 #[tokio::test]
 async fn an_outage_is_told_and_waited_out_by_source_and_publisher() {
     let data = tempfile::tempdir().expect("a directory");
     let first = broker(data.path(), None).await;
     let address = first.address();
     let connection = Connection::new(first.bootstrap());
-    let topic = NewTopic {
-        name: "outage".to_owned(),
-        partitions: 1,
-        replication: 1,
-        configs: BTreeMap::new(),
-    };
     let admin = Admin::connect(&connection).expect("valid");
-    admin.create_topics(&[topic]).await.expect("created");
+    let topics = [single_partition("outage")];
+    admin.create_topics(&topics).await.expect("created");
     let publisher = KafkaPublisher::connect(&connection).expect("valid");
     let before = [outgoing("outage", "k", "before")];
     publisher.publish(&before).await.remove(0).expect("sent");
@@ -78,6 +83,39 @@ async fn an_outage_is_told_and_waited_out_by_source_and_publisher() {
     assert!(available, "told before records flow");
     drop(source);
     again.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_failed_is_made_again_although_nothing_more_comes() {
+    let data = tempfile::tempdir().expect("a directory");
+    let broker = broker(data.path(), None).await;
+    let connection = Connection::new(broker.bootstrap());
+    let admin = Admin::connect(&connection).expect("valid");
+    let topics = [single_partition("quiet")];
+    admin.create_topics(&topics).await.expect("created");
+    let publisher = KafkaPublisher::connect(&connection).expect("valid");
+    let last = [outgoing("quiet", "k", "last")];
+    publisher.publish(&last).await.remove(0).expect("sent");
+    let mut source = subscribe(&connection, "g", "quiet").await;
+    let read = records(&mut source, 1).await;
+
+    let rebalancing = Effect::Fail(ResponseError::RebalanceInProgress);
+    let fault = Fault::new(ApiKey::OffsetCommit, rebalancing);
+    let refused = broker.faults().inject(fault).expect("possible");
+    source.commit(&finished(&read));
+    within("the offset to be committed", async {
+        loop {
+            let group = admin.describe_group("g").await.expect("described");
+            if group.partitions.iter().any(|lag| lag.committed.is_some()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(refused.met(), 1);
+    drop(source);
+    broker.shutdown().await;
 }
 
 #[tokio::test]

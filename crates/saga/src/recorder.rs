@@ -3,12 +3,12 @@
 
 use std::collections::HashSet;
 
-use longshore_store::SqlStore;
+use longshore_store::{MAX_ROWS, SqlStore};
 use longshore_worker::StoreError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::log::{Log, LogError, Row};
-use crate::table::{self, BATCH};
+use crate::table;
 
 /// Outcomes waiting to be written. At the bound, sagas wait for their turn.
 const QUEUE: usize = 256;
@@ -53,8 +53,8 @@ impl Log for Recorder {
 }
 
 async fn write(store: SqlStore, mut waiting: mpsc::Receiver<Outcome>) {
-    let mut outcomes = Vec::with_capacity(BATCH);
-    while waiting.recv_many(&mut outcomes, BATCH).await > 0 {
+    let mut outcomes = Vec::with_capacity(MAX_ROWS);
+    while waiting.recv_many(&mut outcomes, MAX_ROWS).await > 0 {
         match record(&store, &outcomes).await {
             Ok(recorded) => answer(outcomes.drain(..), recorded),
             Err(StoreError::Rejected(_)) if outcomes.len() > 1 => {

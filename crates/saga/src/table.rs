@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
-use longshore_store::Migration;
+use longshore_store::{Insertion, Migration};
 use longshore_worker::{Statement, sql};
 
 use crate::log::{LogError, Row};
@@ -34,19 +34,24 @@ pub const TABLES: Migration = Migration {
     ",
 };
 
-/// Rows in one statement: as many as there are handlers at once by default.
-pub(crate) const BATCH: usize = 64;
-
-/// Columns with the types that PostgreSQL cannot guess for a null.
-const COLUMNS: [(&str, &str); 7] = [
-    ("name", "text"),
-    ("id", "text"),
-    ("version", "bigint"),
-    ("state", "text"),
-    ("journal", "text"),
-    ("started_at", "bigint"),
-    ("changed_at", "bigint"),
-];
+static RECORDING: LazyLock<Insertion> = LazyLock::new(|| {
+    let columns = &[
+        ("name", "text"),
+        ("id", "text"),
+        ("version", "bigint"),
+        ("state", "text"),
+        ("journal", "text"),
+        ("started_at", "bigint"),
+        ("changed_at", "bigint"),
+    ];
+    Insertion::new(
+        "sagas",
+        columns,
+        "on conflict (name, id) do update set version = excluded.version, state = excluded.state, \
+         journal = excluded.journal, changed_at = excluded.changed_at \
+         where sagas.version = excluded.version - 1 returning name, id",
+    )
+});
 
 /// Records the rows whose saga is at the version before, or new; returns name and id of those. Of several rows of one
 /// saga, the first counts.
@@ -57,18 +62,7 @@ pub(crate) fn recording(rows: &[&Row]) -> Statement {
     for row in rows {
         by_key.entry((row.name, &row.id)).or_insert(row);
     }
-    static FEW: LazyLock<String> = LazyLock::new(|| recording_text(Size::Few.rows()));
-    static ALL: LazyLock<String> = LazyLock::new(|| recording_text(Size::Batch.rows()));
-    let size = Size::of(by_key.len());
-    let text: &'static str = match size {
-        Size::Few => &FEW,
-        Size::Batch => &ALL,
-    };
-    let mut rows = by_key.into_values();
-    (0..size.rows()).fold(sql(text), |statement, _| match rows.next() {
-        Some(row) => bind(statement, row),
-        None => padding(statement),
-    })
+    RECORDING.of(by_key.into_values(), bind)
 }
 
 /// Records the end of a saga in a message's transaction. If another run has recorded since this one did, the check of
@@ -136,63 +130,4 @@ fn bind(statement: Statement, row: &Row) -> Statement {
         .bind(journal)
         .bind(row.started_at.as_millisecond())
         .bind(row.changed_at.as_millisecond())
-}
-
-fn padding(statement: Statement) -> Statement {
-    COLUMNS
-        .iter()
-        .fold(statement, |statement, (_, kind)| match *kind {
-            "bigint" => statement.bind(None::<i64>),
-            _ => statement.bind(None::<String>),
-        })
-}
-
-/// Statements come in two sizes, so that a database prepares few of them; what is left over is filled up.
-#[derive(Clone, Copy)]
-enum Size {
-    Few,
-    Batch,
-}
-
-impl Size {
-    fn of(rows: usize) -> Self {
-        if rows <= Self::Few.rows() {
-            Self::Few
-        } else {
-            Self::Batch
-        }
-    }
-
-    fn rows(self) -> usize {
-        match self {
-            Self::Few => 4,
-            Self::Batch => BATCH,
-        }
-    }
-}
-
-/// `column1` and so on are what both databases call the columns of `values`.
-fn recording_text(rows: usize) -> String {
-    let names = COLUMNS.map(|(name, _)| name).join(", ");
-    let columns: Vec<String> = (1..=COLUMNS.len())
-        .map(|number| format!("column{number}"))
-        .collect();
-    let values: Vec<String> = (0..rows)
-        .map(|row| {
-            let first = row * COLUMNS.len() + 1;
-            let cells = COLUMNS.iter().enumerate();
-            let cells: Vec<String> = cells
-                .map(|(index, (_, kind))| format!("cast(${} as {kind})", first + index))
-                .collect();
-            format!("({})", cells.join(", "))
-        })
-        .collect();
-    format!(
-        "insert into sagas ({names}) select {} from (values {}) as records where column1 is not null \
-         on conflict (name, id) do update set version = excluded.version, state = excluded.state, \
-         journal = excluded.journal, changed_at = excluded.changed_at \
-         where sagas.version = excluded.version - 1 returning name, id",
-        columns.join(", "),
-        values.join(", "),
-    )
 }

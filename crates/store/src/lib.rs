@@ -4,7 +4,7 @@
 //! (`migration`, `tables`); `commit` is one transaction for a batch of messages; `fence`, `inbox`, `outbox`, `timer` and
 //! `parked` are its steps and the queries around it; `command` is a transaction that no message causes, `transaction` one of
 //! several steps for work beside the messages; `upkeep` is what is asked now and then; `access` lets handlers run their own
-//! statements, `gate` lets tests stand before every call. `text`, `column` and `bind` make the statements, `dialect` holds
+//! statements, `gate` lets tests stand before every call. `text`, `insertion`, `column` and `bind` make the statements, `dialect` holds
 //! the words in which the databases differ, `classify` decides what an error asks the caller to do.
 
 mod url;
@@ -52,6 +52,10 @@ mod gate;
 pub use gate::{Call, Gate};
 
 mod text;
+pub use text::{BySize, MAX_ROWS};
+
+mod insertion;
+pub use insertion::Insertion;
 
 mod column;
 

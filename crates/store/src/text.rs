@@ -14,14 +14,15 @@ use sqlx::query::Query;
 const SIZES: usize = 7;
 
 /// Rows of the largest size.
-pub(crate) const MAX_ROWS: usize = 1 << (SIZES - 1);
+pub const MAX_ROWS: usize = 1 << (SIZES - 1);
 
 /// One statement in all sizes.
-pub(crate) struct BySize([String; SIZES]);
+#[derive(Debug)]
+pub struct BySize([String; SIZES]);
 
 impl BySize {
     /// `text` makes the statement for a number of rows.
-    pub(crate) fn new(text: impl Fn(usize) -> String) -> Self {
+    pub fn new(text: impl Fn(usize) -> String) -> Self {
         Self(std::array::from_fn(|power| text(1 << power)))
     }
 
@@ -38,9 +39,9 @@ impl BySize {
         })
     }
 
-    /// The smallest size that holds `rows`, up to [`MAX_ROWS`], and its text. The caller fills it up by repeating a
-    /// row, which is fine where rows are looked for and wrong where they are made.
-    pub(crate) fn holding(&'static self, rows: usize) -> (&'static str, usize) {
+    /// The smallest size that holds `rows`, up to [`MAX_ROWS`], and its text. The caller fills it up: where rows are
+    /// looked for, by repeating one; where they are made, with nulls, which the text leaves out.
+    pub fn holding(&'static self, rows: usize) -> (&'static str, usize) {
         let size = rows.clamp(1, MAX_ROWS).next_power_of_two();
         (self.0[size.ilog2() as usize].as_str(), size)
     }

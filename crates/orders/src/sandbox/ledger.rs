@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use longshore_store::SqlStore;
+use longshore_store::{MAX_ROWS, SqlStore};
 use longshore_worker::StoreError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::entry::{Entry, Outcome};
-use super::statement::{BATCH, insertion, question};
+use super::statement::{insertion, question};
 
 /// Calls waiting to be written. At the bound, callers wait for their turn.
 const QUEUE: usize = 256;
@@ -61,8 +61,8 @@ impl Ledger {
 }
 
 async fn write(store: SqlStore, mut waiting: mpsc::Receiver<Call>) {
-    let mut calls = Vec::with_capacity(BATCH);
-    while waiting.recv_many(&mut calls, BATCH).await > 0 {
+    let mut calls = Vec::with_capacity(MAX_ROWS);
+    while waiting.recv_many(&mut calls, MAX_ROWS).await > 0 {
         match record(&store, &calls).await {
             Ok(recorded) => answer(calls.drain(..), &recorded),
             Err(StoreError::Rejected(_)) if calls.len() > 1 => {

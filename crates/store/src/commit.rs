@@ -1,6 +1,8 @@
 //! One transaction for a batch of messages: the order of the steps in [`write`] is the guarantee.
 
-use longshore_worker::{Commit, OutboxRow, ParkedRow, StoreError, TimerChange};
+use longshore_worker::{
+    Commit, Finished, OutboxRow, ParkedRow, Statement, StoreError, TimerChange,
+};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection};
 
@@ -80,7 +82,7 @@ async fn write(
     if !claimed {
         return Err(StoreError::Duplicate);
     }
-    for statement in messages.iter().flat_map(|message| &message.writes) {
+    for statement in statements(messages) {
         run(connection, statement)
             .await
             .map_err(|error| database.statement_error(statement, error))?;
@@ -101,6 +103,16 @@ async fn write(
         .filter_map(|one| one.parked.as_deref())
         .collect();
     parked::insert(connection, &rows).await.map_err(failed)
+}
+
+/// The statements of all messages, in the order of their keys: two instances that have messages of the same keys then
+/// wait for each other at the first row that both change, and not in a circle.
+fn statements(messages: &[Finished]) -> impl Iterator<Item = &Statement> {
+    let writing = messages.iter().filter(|message| !message.writes.is_empty());
+    let mut writing: Vec<&Finished> = writing.collect();
+    // Stable: a key's messages stay in their order.
+    writing.sort_by(|one, other| one.key.cmp(&other.key));
+    writing.into_iter().flat_map(|message| &message.writes)
 }
 
 /// After most errors nobody knows whether the commit took place; trying again tells, by the inbox. A constraint that

@@ -24,6 +24,7 @@ fn finished(id: &str, text: &'static str, sequence: i64) -> Finished {
             partition: partition.clone(),
             offset: Offset(sequence),
         },
+        key: None,
         claim: Claim::Inbox,
         writes: vec![sql(text)],
         outbox: vec![OutboxRow {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use longshore_event::{Identity, OutgoingRecord, Position, TopicPartition};
 use uuid::Uuid;
 
@@ -15,6 +16,8 @@ pub struct Finished {
     pub identity: Identity,
     /// Where it stands in the log it was read from.
     pub position: Position,
+    /// Its key, if it has one.
+    pub key: Option<Bytes>,
     /// How the commit makes sure that it takes effect once.
     pub claim: Claim,
     /// Statements of the handler, in order.

@@ -237,6 +237,7 @@ impl<H: Handler> Guide<H> {
         Finished {
             identity: trail.identity.clone(),
             position,
+            key: trail.record.key.clone(),
             claim,
             writes: Vec::new(),
             outbox: Vec::new(),

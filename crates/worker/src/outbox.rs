@@ -209,6 +209,7 @@ impl<S: CommandStore> Outbox<S> {
                 partition: effects.source,
                 offset: Offset(0),
             },
+            key: None,
             claim: Claim::Inbox,
             writes: effects.writes,
             outbox: effects.rows,

@@ -204,6 +204,7 @@ impl Site {
         let message = Finished {
             identity: Identity::clone(envelope.identity()),
             position,
+            key: None,
             claim: Claim::Inbox,
             writes: context.writes().to_vec(),
             outbox: Vec::new(),

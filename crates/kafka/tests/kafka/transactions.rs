@@ -45,6 +45,7 @@ fn caused(message: &Record, outbox: Vec<OutgoingRecord>) -> Finished {
     Finished {
         identity: Identity::fresh("test"),
         position: message.position(),
+        key: message.key.clone(),
         claim: Claim::Inbox,
         writes: Vec::new(),
         timers: Vec::new(),

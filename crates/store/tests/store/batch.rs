@@ -62,6 +62,7 @@ pub(crate) fn message(id: &str) -> Finished {
     Finished {
         identity: identity(id),
         position: position(0, 0),
+        key: None,
         claim: Claim::Inbox,
         writes: Vec::new(),
         outbox: Vec::new(),

@@ -7,7 +7,7 @@ use longshore_worker::{Fence, Finished, Store, StoreError, Timer, TimerChange, s
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use tokio::time::timeout;
 
-use crate::batch::{CommitNow, at, count, counted, message, orders, outgoing, sequences};
+use crate::batch::{CommitNow, at, count, counted, message, orders, outgoing, sequences, writing};
 use crate::support::Place;
 use crate::support::postgres::shared_url;
 
@@ -149,6 +149,41 @@ async fn instances_that_take_over_and_commit_at_once_never_wait_for_each_other_i
 
     let store = place.open().await;
     assert_eq!(counted(&store, "n").await, committed);
+    place.clear().await;
+}
+
+#[tokio::test]
+async fn instances_with_messages_of_the_same_keys_never_wait_for_each_other_in_a_circle() {
+    const ROUNDS: usize = 20;
+    const KEYS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let mut instances = tokio::task::JoinSet::new();
+    for instance in 0..2 {
+        let store = place.open().await;
+        instances.spawn(async move {
+            for round in 0..ROUNDS {
+                let one = |key: &'static str| Finished {
+                    key: Some(key.into()),
+                    ..writing(&format!("{instance}-{round}-{key}"), count(key))
+                };
+                let mut batch: Vec<_> = KEYS.map(one).into();
+                if instance == 1 {
+                    batch.reverse();
+                }
+                store.commit_now(&batch).await.expect("no deadlock");
+            }
+        });
+    }
+    while let Some(done) = instances.join_next().await {
+        done.expect("no instance failed");
+    }
+
+    let store = place.open().await;
+    for key in KEYS {
+        assert_eq!(counted(&store, key).await, 2 * ROUNDS as i64);
+    }
     place.clear().await;
 }
 

@@ -21,7 +21,7 @@ use longshore_testkit::broker::BrokerKind;
   longshore-chaos --for 60s
   longshore-chaos --for 30m --workers 5 --rate 1000
   longshore-chaos --seed 17 --json
-  longshore-chaos --strategy transaction
+  longshore-chaos --strategy transaction --protocol consumer
   longshore-chaos --no-network
 
 Exit codes: 0 all promises kept, 1 a promise broken or the run failed, 2 wrong usage. TIME is a number with ms, s, m or h."
@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// What makes effects true
     #[arg(long, value_enum, default_value_t)]
     pub(crate) strategy: Strategy,
+    /// How the workers are a group
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) protocol: Protocol,
     /// Worker processes
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) workers: u8,
@@ -118,6 +121,26 @@ impl Strategy {
     /// see what a record of the log causes exactly once.
     pub(crate) fn repeats_outputs(self) -> bool {
         self == Self::Store
+    }
+}
+
+/// How the workers are a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    /// Its members divide the partitions among themselves
+    #[default]
+    Classic,
+    /// The broker assigns them (KIP-848)
+    Consumer,
+}
+
+impl Protocol {
+    /// Its name on the command line, and as librdkafka's `group.protocol`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
     }
 }
 

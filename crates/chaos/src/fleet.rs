@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use longshore_testkit::process::Process;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::arguments::Strategy;
+use crate::arguments::{Protocol, Strategy};
 use crate::message::GROUP;
 use crate::network::Network;
 use crate::report::Journal;
@@ -35,6 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Launcher {
     pub(crate) strategy: Strategy,
+    pub(crate) protocol: Protocol,
     pub(crate) brokers: String,
     pub(crate) store: Option<String>,
     pub(crate) network: Option<Network>,
@@ -195,7 +196,7 @@ impl Launcher {
             .args(["--park-first", "500ms", "--park-longest", "2s"])
             .args(["--drain", &milliseconds(DRAIN)])
             .args(["--transaction-timeout", &milliseconds(TRANSACTION)]);
-        for property in properties(worker) {
+        for property in properties(worker, self.protocol) {
             command.args(["--kafka", &property]);
         }
         if let Some(store) = &self.store {
@@ -221,13 +222,16 @@ fn is_static(worker: usize) -> bool {
     worker.is_multiple_of(2)
 }
 
-/// A short session, so that partitions move while a worker is stopped.
-fn properties(worker: usize) -> Vec<String> {
+/// A short session, so that partitions move while a worker is stopped; by KIP-848 it is the broker's to say.
+fn properties(worker: usize, protocol: Protocol) -> Vec<String> {
     let mut properties = vec![
-        "session.timeout.ms=6000".to_owned(),
-        "heartbeat.interval.ms=1000".to_owned(),
         format!("client.id={}", client(worker)),
+        format!("group.protocol={}", protocol.name()),
     ];
+    if protocol == Protocol::Classic {
+        let session = ["session.timeout.ms=6000", "heartbeat.interval.ms=1000"];
+        properties.extend(session.map(str::to_owned));
+    }
     if is_static(worker) {
         properties.push(format!("group.instance.id={}", client(worker)));
     }

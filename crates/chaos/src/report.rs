@@ -76,6 +76,7 @@ pub(crate) struct Report {
     pub(crate) passed: bool,
     pub(crate) seed: u64,
     pub(crate) strategy: &'static str,
+    pub(crate) protocol: &'static str,
     pub(crate) broker: String,
     /// Whether the network was cut.
     pub(crate) network: bool,
@@ -126,6 +127,7 @@ impl fmt::Display for Report {
         let Self {
             seed,
             strategy,
+            protocol,
             broker,
             messages,
             copies,
@@ -134,7 +136,7 @@ impl fmt::Display for Report {
         writeln!(f)?;
         writeln!(
             f,
-            "seed {seed}, strategy {strategy}, {broker}, {:.0} s",
+            "seed {seed}, strategy {strategy}, protocol {protocol}, {broker}, {:.0} s",
             self.seconds
         )?;
         let counts = self.disturbances.iter();

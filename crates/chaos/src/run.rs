@@ -79,6 +79,7 @@ async fn run(arguments: &Arguments, scratch: &Scratch) -> anyhow::Result<bool> {
     let mut report = Report {
         seed,
         strategy: arguments.strategy.name(),
+        protocol: arguments.protocol.name(),
         broker,
         network: site.network.is_some(),
         seconds: took.as_secs_f64(),
@@ -132,6 +133,7 @@ impl Report {
             passed: violations.is_empty(),
             seed: 0,
             strategy: "",
+            protocol: "",
             broker: String::new(),
             network: false,
             seconds: 0.0,

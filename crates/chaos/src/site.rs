@@ -54,6 +54,7 @@ impl Site {
         };
         let launcher = Launcher {
             strategy: arguments.strategy,
+            protocol: arguments.protocol,
             brokers: connection.brokers.clone(),
             store: database.as_ref().map(|database| database.url.clone()),
             network: network.clone(),

@@ -122,7 +122,8 @@ impl Apache {
     }
 }
 
-/// The broker's session with its controller is short, since one that was killed is only let in again when it is over.
+/// The broker's session with its controller is short, since one that was killed is only let in again when it is over; and
+/// so are those of members that leave theirs to the broker, since tests wait for them.
 fn properties(address: Ipv4Addr, port: u16, controller: u16, log: &Path) -> String {
     format!(
         "process.roles=broker,controller\n\
@@ -141,6 +142,10 @@ fn properties(address: Ipv4Addr, port: u16, controller: u16, log: &Path) -> Stri
          transaction.state.log.min.isr=1\n\
          transaction.state.log.num.partitions=4\n\
          group.initial.rebalance.delay.ms=0\n\
+         group.consumer.min.session.timeout.ms=1000\n\
+         group.consumer.session.timeout.ms=6000\n\
+         group.consumer.min.heartbeat.interval.ms=500\n\
+         group.consumer.heartbeat.interval.ms=1000\n\
          broker.session.timeout.ms=4000\n\
          broker.heartbeat.interval.ms=1000\n",
         log.display()

@@ -15,7 +15,7 @@ use crate::message::GROUP;
 use crate::network::Network;
 use crate::report::Journal;
 use crate::violation::Violation;
-use crate::worker::{FENCED, NOT_STARTED};
+use crate::worker::{FENCED, HELD, NOT_STARTED};
 
 /// Immediate runs of a message's handler, the first one included.
 pub(crate) const RUNS: u32 = 3;
@@ -57,6 +57,8 @@ pub(crate) enum Excuse {
     NotStarted,
     /// A static member that was fenced.
     Fenced,
+    /// A static member that was back before the group had noticed its end.
+    Held,
 }
 
 impl Excuse {
@@ -65,6 +67,7 @@ impl Excuse {
         match code {
             NOT_STARTED => Some(Self::NotStarted),
             FENCED if is_static(worker) => Some(Self::Fenced),
+            HELD if is_static(worker) => Some(Self::Held),
             _ => None,
         }
     }
@@ -73,6 +76,7 @@ impl Excuse {
         match self {
             Self::NotStarted => "found no broker at its start",
             Self::Fenced => "was fenced, and nobody else has its group.instance.id",
+            Self::Held => "is taken for one that still runs",
         }
     }
 
@@ -81,6 +85,7 @@ impl Excuse {
         match self {
             Self::NotStarted => "worker gave up at its start",
             Self::Fenced => "worker fenced by itself",
+            Self::Held => "worker not let in again yet",
         }
     }
 }

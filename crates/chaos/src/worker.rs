@@ -19,6 +19,10 @@ pub(crate) const NOT_STARTED: u8 = 3;
 /// next one. Its client is useless then, and whoever started it starts it again.
 pub(crate) const FENCED: u8 = 4;
 
+/// Exit code of a process whose `group.instance.id` was still held: by KIP-848, by one that was killed until its session is
+/// over. Whoever started it starts it again.
+pub(crate) const HELD: u8 = 5;
+
 /// How long a slow message takes.
 const SLOW: Duration = Duration::from_millis(80);
 
@@ -114,6 +118,7 @@ async fn run(command: &WorkerCommand) -> ExitCode {
 fn code_of(error: &RunError) -> u8 {
     match error {
         RunError::Source(SourceError::Fenced { .. }) => FENCED,
+        RunError::Source(SourceError::InstanceHeld { .. }) => HELD,
         other => other.exit_code(),
     }
 }
@@ -152,6 +157,10 @@ mod tests {
         };
         assert_eq!(excuse(2, fenced()), Some(Excuse::Fenced));
         assert_eq!(excuse(1, fenced()), None, "it has no group.instance.id");
+        let held = SourceError::InstanceHeld {
+            group: GROUP.to_owned(),
+        };
+        assert_eq!(excuse(2, held), Some(Excuse::Held));
         let fatal = SourceError::Fatal {
             group: GROUP.to_owned(),
             source: "of another kind".into(),

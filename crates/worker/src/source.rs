@@ -92,6 +92,14 @@ pub enum SourceError {
         /// The consumer group.
         group: String,
     },
+    /// In a group by KIP-848, the `group.instance.id` of this member is another's, or that of one that has not left.
+    #[error(
+        "the group.instance.id is still held in group {group}: by another instance, which then needs one of its own, or by one that was killed, until its session is over (the brokers' group.consumer.session.timeout.ms, 45 s unless set); restart the worker then"
+    )]
+    InstanceHeld {
+        /// The consumer group.
+        group: String,
+    },
     /// Another instance works on a partition that the group says is this one's.
     #[error(
         "{partition} was taken over in the store by another instance, but the group still assigns it to this one; restart the worker, and make sure that no other group uses its store"

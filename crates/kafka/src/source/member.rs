@@ -410,12 +410,13 @@ impl Member {
     fn fatal(&self, error: ClientError) -> SourceError {
         let error = self.consumer.client.fatal_error().unwrap_or(error);
         let group = self.group.clone();
-        if error.code == RDKafkaErrorCode::FencedInstanceId {
-            return SourceError::Fenced { group };
-        }
-        SourceError::Fatal {
-            group,
-            source: error.into(),
+        match error.code {
+            RDKafkaErrorCode::FencedInstanceId => SourceError::Fenced { group },
+            RDKafkaErrorCode::UnreleasedInstanceId => SourceError::InstanceHeld { group },
+            _ => SourceError::Fatal {
+                group,
+                source: error.into(),
+            },
         }
     }
 

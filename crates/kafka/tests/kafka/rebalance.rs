@@ -327,10 +327,36 @@ async fn the_second_member_of_one_instance_id_fences_the_first() {
 }
 
 #[tokio::test]
+async fn by_kip_848_the_second_member_of_one_instance_id_is_refused() {
+    let topic = new_topic("held", 1).await;
+    let group = unique("g");
+    let same = connection_by_kip_848().property("group.instance.id", "same");
+    let mut first = Observed::join(&same, &group, &topic).await;
+    while first.owned.is_empty() {
+        first.step().await;
+    }
+    let mut second = subscribe(&same, &group, &topic).await;
+    loop {
+        match next(&mut second).await {
+            SourceEvent::Closed(Err(SourceError::InstanceHeld { group: held })) => {
+                assert_eq!(held, group);
+                break;
+            }
+            SourceEvent::Closed(other) => panic!("{other:?}"),
+            _ => {}
+        }
+    }
+    stop(&mut first.source, &[]).await;
+}
+
+fn connection_by_kip_848() -> Connection {
+    Connection::new(brokers()).property("group.protocol", "consumer")
+}
+
+#[tokio::test]
 async fn a_group_by_kip_848_shares_partitions() {
     let topic = new_topic("kip848", 4).await;
-    let new = Connection::new(brokers()).property("group.protocol", "consumer");
-    let (mut first, mut second) = two_members_share(new, &topic).await;
+    let (mut first, mut second) = two_members_share(connection_by_kip_848(), &topic).await;
     fill(&topic, 200).await;
     while first.read.len() + second.read.len() < 400 {
         tokio::select! {

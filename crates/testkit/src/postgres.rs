@@ -39,24 +39,40 @@ impl Postgres {
     /// # Panics
     /// If PostgreSQL is there but does not start, or if it is missing and `LONGSHORE_REQUIRE_POSTGRES` is `1`.
     pub async fn start() -> Option<Self> {
-        let Some(programs) = programs() else {
-            let missing = format!("postgres: not found on the PATH or under {INSTALLED}");
-            assert!(!required(), "{missing}, and {REQUIRED} is 1");
-            let line = format!("{missing}; a test that needs it did NOT run\n");
-            if std::io::stderr().write_all(line.as_bytes()).is_err() {
-                // Nobody listens.
-            }
-            return None;
+        let Ok(url) = env::var(SERVER) else {
+            return Self::private().await;
         };
-        let server = match env::var(SERVER) {
-            Ok(url) => Ok(Server::External(url)),
-            Err(_) => Cluster::run(&programs, Ipv4Addr::LOCALHOST)
-                .await
-                .map(Server::Private),
-        };
-        match server {
-            Ok(server) => Some(Self { server, programs }),
+        let programs = programs_or_line()?;
+        let server = Server::External(url);
+        Some(Self { server, programs })
+    }
+
+    /// A private server, whatever the environment names; otherwise as [`Postgres::start`].
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub async fn private() -> Option<Self> {
+        let programs = programs_or_line()?;
+        match Cluster::run(&programs, Ipv4Addr::LOCALHOST).await {
+            Ok(cluster) => Some(Self {
+                server: Server::Private(cluster),
+                programs,
+            }),
             Err(error) => panic!("PostgreSQL does not start: {error:?}"),
+        }
+    }
+
+    /// A hot standby of a private server: it follows, and can only be read.
+    ///
+    /// # Errors
+    /// When the server is external, or the standby does not start.
+    pub async fn standby(&self) -> anyhow::Result<Self> {
+        match &self.server {
+            Server::External(_) => bail!("a test makes no standby of an external PostgreSQL"),
+            Server::Private(cluster) => Ok(Self {
+                server: Server::Private(cluster.standby().await?),
+                programs: self.programs.clone(),
+            }),
         }
     }
 
@@ -79,9 +95,14 @@ impl Postgres {
     pub fn create_database(&self, name: &str) -> String {
         let statement = format!("create database \"{name}\"");
         match self.run(&self.url(None), &statement) {
-            Ok(_) => self.url(Some(name)),
+            Ok(_) => self.database(name),
             Err(error) => panic!("database {name} was not created: {error:?}"),
         }
+    }
+
+    /// The URL of a database.
+    pub fn database(&self, name: &str) -> String {
+        self.url(Some(name))
     }
 
     /// Runs a statement in a database, and returns its rows as `psql` prints them: unaligned, columns separated by `|`.
@@ -161,6 +182,20 @@ fn with_database(url: &str, name: &str) -> String {
 
 fn required() -> bool {
     env::var(REQUIRED).is_ok_and(|value| value == "1")
+}
+
+/// The programs; `None`, and a line that says so, if there are none.
+fn programs_or_line() -> Option<PathBuf> {
+    let programs = programs();
+    if programs.is_none() {
+        let missing = format!("postgres: not found on the PATH or under {INSTALLED}");
+        assert!(!required(), "{missing}, and {REQUIRED} is 1");
+        let line = format!("{missing}; a test that needs it did NOT run\n");
+        if std::io::stderr().write_all(line.as_bytes()).is_err() {
+            // Nobody listens.
+        }
+    }
+    programs
 }
 
 /// The directory of the newest installed version's programs.

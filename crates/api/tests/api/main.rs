@@ -15,3 +15,5 @@ mod document;
 mod projection;
 
 mod instances;
+
+mod replica;

@@ -24,7 +24,7 @@ fn record<E: Event>(event: &E) -> Record {
     }
 }
 
-fn life(order_id: &str) -> [Record; 4] {
+pub(crate) fn life(order_id: &str) -> [Record; 4] {
     let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
     let order_id = order_id.to_owned();
     let price = Money::new(700, Currency::EUR);

@@ -54,6 +54,12 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
+/// The projection, for whoever writes it.
+async fn written(url: &StoreUrl) -> SqlStore {
+    let view = SqlStore::open(url, VIEW_GROUP, VIEW_MIGRATIONS).await;
+    view.expect("the projection opens")
+}
+
 pub(crate) fn log() -> MemoryLog {
     TOPICS
         .into_iter()
@@ -79,7 +85,8 @@ impl Fixture {
         let directory = tempfile::tempdir().expect("a directory");
         let url = |group| StoreUrl::sqlite(directory.path().join(format!("{group}.db")));
         let (store, view) = (url(GROUP), url(VIEW_GROUP));
-        let fixture = Self::assemble(&store, &view, log(), limits, analytics).await;
+        let view = written(&view).await;
+        let fixture = Self::assemble(&store, view, log(), limits, analytics).await;
         Self {
             _directory: Some(directory),
             ..fixture
@@ -93,19 +100,26 @@ impl Fixture {
         log: MemoryLog,
         limits: Limits,
     ) -> Self {
+        let view = written(view).await;
         Self::assemble(store, view, log, limits, AnalyticsWorker::default()).await
+    }
+
+    /// An instance that reads a replica of the projection.
+    pub(crate) async fn reading(store: &StoreUrl, replica: &StoreUrl, log: MemoryLog) -> Self {
+        let view = SqlStore::open_replica(replica, VIEW_GROUP).await;
+        let view = view.expect("the replica opens");
+        let analytics = AnalyticsWorker::default();
+        Self::assemble(store, view, log, Limits::default(), analytics).await
     }
 
     async fn assemble(
         store: &StoreUrl,
-        view: &StoreUrl,
+        view: SqlStore,
         log: MemoryLog,
         limits: Limits,
         analytics: AnalyticsWorker,
     ) -> Self {
         let opened = SqlStore::open(store, GROUP, MIGRATIONS).await;
-        let view = SqlStore::open(view, VIEW_GROUP, VIEW_MIGRATIONS).await;
-        let view = view.expect("the projection opens");
         let cache = Arc::new(UserCache::default());
         let parts = Parts {
             store: opened.expect("the store opens"),

@@ -39,13 +39,28 @@ struct Account {
 
 impl Cluster {
     pub(super) async fn run(programs: &Path, address: Ipv4Addr) -> anyhow::Result<Self> {
+        let mut cluster = Self::prepare(programs, address)?;
+        cluster.initialise()?;
+        cluster.start().await?;
+        Ok(cluster)
+    }
+
+    /// A hot standby of this one: it follows, and can be read meanwhile.
+    pub(super) async fn standby(&self) -> anyhow::Result<Self> {
+        let mut standby = Self::prepare(&self.programs, self.address)?;
+        standby.copy(&self.url(ACCOUNT))?;
+        standby.start().await?;
+        Ok(standby)
+    }
+
+    fn prepare(programs: &Path, address: Ipv4Addr) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("longshore-").tempdir()?;
         let leash = Leash::new(&format!("sleep 1; rm -rf '{}'", directory.path().display()))?;
         let account = account()?;
         if let Some(account) = account {
             std::os::unix::fs::chown(directory.path(), Some(account.user), Some(account.group))?;
         }
-        let mut cluster = Self {
+        Ok(Self {
             address,
             port: free_port()?,
             account,
@@ -53,10 +68,7 @@ impl Cluster {
             programs: programs.to_owned(),
             directory,
             _leash: leash,
-        };
-        cluster.initialise()?;
-        cluster.start().await?;
-        Ok(cluster)
+        })
     }
 
     pub(super) fn url(&self, database: &str) -> String {
@@ -144,6 +156,23 @@ impl Cluster {
                 .append(true)
                 .open(self.data().join("pg_hba.conf"))?;
             writeln!(rules, "host all all samenet trust")?;
+        }
+        Ok(())
+    }
+
+    /// Takes a running server's data over, and notes to follow it.
+    fn copy(&self, primary: &str) -> anyhow::Result<()> {
+        let copied = self
+            .command("pg_basebackup")
+            .args(["--dbname", primary, "--write-recovery-conf", "--no-sync"])
+            .args(["--checkpoint=fast", "--pgdata"])
+            .arg(self.data())
+            .stdin(Stdio::null())
+            .output()
+            .context("pg_basebackup does not start")?;
+        if !copied.status.success() {
+            let said = String::from_utf8_lossy(&copied.stderr);
+            bail!("pg_basebackup failed: {said}");
         }
         Ok(())
     }

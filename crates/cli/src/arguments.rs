@@ -126,6 +126,9 @@ mod tests {
                 let id = argument.get_id().as_str();
                 let has_variable = argument.get_env().is_some() || argument.is_positional();
                 assert!(has_variable, "{name} --{id} has no variable");
+                let may_have_password = matches!(id, "store" | "kafka");
+                let hides = argument.is_hide_env_values_set() || !may_have_password;
+                assert!(hides, "{name} --help shows the value of --{id}");
             }
             command.get_subcommands().for_each(check);
         }

@@ -32,7 +32,12 @@ pub(crate) enum SagaCommand {
 #[derive(Debug, Args)]
 struct StoreArguments {
     /// The worker's store; without it, the one of the `longshore up` that uses DIR
-    #[arg(long, env = "LONGSHORE_STORE", value_name = "URL")]
+    #[arg(
+        long,
+        env = "LONGSHORE_STORE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     store: Option<StoreUrl>,
     /// The worker's consumer group
     #[arg(

@@ -92,6 +92,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     }
 
     pub(crate) fn revoked(&mut self, revocation: Revocation) {
+        // A source that does not wait any longer has given up on the one before.
+        self.answer_revocation();
         info!(partitions = %list(&revocation.partitions), "partitions revoked; finishing what is in flight");
         self.leave(&revocation.partitions);
         self.phase = Phase::Finishing(revocation);

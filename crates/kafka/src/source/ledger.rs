@@ -26,8 +26,11 @@ struct State {
     partitions: HashMap<TopicPartition, Line>,
     /// As whom the partitions are this member's; `None` where that cannot be told.
     standing: Option<Standing>,
-    /// Whether any line has failed.
-    failing: bool,
+    /// Whether a commit has no outcome yet. The client tries some again by itself, and may do so behind a later one, which
+    /// it would undo; so there is one at a time.
+    under_way: bool,
+    /// Whether a failure has been told of since a commit last succeeded.
+    told: bool,
     /// Whether the brokers are away. A commit that waits inside the client meanwhile may reach the group after the
     /// client has joined it again under another member id, and a static member is then fenced by itself.
     held: bool,
@@ -38,10 +41,10 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Line {
-    /// What was sent last; in transactions, what is known to be finished.
+    /// What was finished last.
     latest: Option<NextOffset>,
-    /// Whether that failed.
-    failed: bool,
+    /// Whether that is still to be committed: it has failed, or had to wait.
+    owed: bool,
     /// The first message that was delivered in this stay.
     began: Option<Offset>,
     /// What transactions have committed: those of this stay, and what the group had before, once that is `known`.
@@ -68,7 +71,7 @@ impl Ledger {
         goes_on
     }
 
-    /// Takes partitions out, and returns what is left to commit of them: commits that failed, under what is `finished`
+    /// Takes partitions out, and returns what is left to commit of them: what is owed, under what is `finished`
     /// now. Nothing of any other partition is in it.
     pub(super) fn settle(
         &self,
@@ -83,7 +86,7 @@ impl Ledger {
             let next = finished.remove(partition);
             let left = match state.in_transactions {
                 true => next.filter(|next| line.known && line.is_left_over(*next)),
-                false => next.or(line.latest.filter(|_| line.failed)),
+                false => next.or(line.latest.filter(|_| line.owed)),
             };
             if let Some(left) = left {
                 last.insert(partition.clone(), left);
@@ -92,10 +95,9 @@ impl Ledger {
         last
     }
 
-    /// Whether there is anything to commit again.
+    /// Whether anything is owed.
     pub(super) fn is_behind(&self) -> bool {
-        let state = self.lock();
-        state.failing && state.partitions.values().any(|line| line.failed)
+        self.lock().partitions.values().any(|line| line.owed)
     }
 
     /// Keeps commits back while the brokers are away; the first one after that takes them along.
@@ -103,7 +105,7 @@ impl Ledger {
         self.lock().held = held;
     }
 
-    /// Starts committing, along with what failed before.
+    /// Starts committing, along with what is owed; or owes all of it, if that cannot be now.
     pub(super) fn commit(&self, consumer: &Consumer, offsets: &[(TopicPartition, NextOffset)]) {
         let mut state = self.lock();
         let batch = state.take(offsets);
@@ -112,18 +114,24 @@ impl Ledger {
         }
         let list = PartitionList::of_offsets(batch.iter().map(|(p, next)| (p, next)));
         if let Err(error) = consumer.client.commit(&list, &consumer.queue) {
+            state.under_way = false;
             state.failed(&error, &batch);
         }
     }
 
-    /// Takes the outcome of a commit in the background.
-    pub(super) fn committed(&self, result: Result<(), ClientError>, offsets: &PartitionList) {
+    /// Takes the outcome of a commit in the background. Says whether what is owed may go now: it waited for this one, and
+    /// has not failed with it.
+    pub(super) fn committed(
+        &self,
+        result: Result<(), ClientError>,
+        offsets: &PartitionList,
+    ) -> bool {
         let entries = offsets.entries().into_iter();
         let mut offsets: Vec<_> = entries
             .map(|entry| (entry.partition, NextOffset(entry.offset), entry.error))
             .collect();
         let error = match result {
-            Err(error) if error.code == RDKafkaErrorCode::NoOffset => return,
+            Err(error) if error.code == RDKafkaErrorCode::NoOffset => None,
             Err(error) => Some(error),
             Ok(()) => {
                 offsets.retain(|(_, _, error)| error.is_some());
@@ -131,13 +139,15 @@ impl Ledger {
             }
         };
         let mut state = self.lock();
-        match error {
-            None => state.failing = state.partitions.values().any(|line| line.failed),
+        state.under_way = false;
+        match &error {
+            None => state.told = false,
             Some(error) => {
                 let batch: Vec<_> = offsets.into_iter().map(|(p, next, _)| (p, next)).collect();
-                state.failed(&error, &batch);
+                state.failed(error, &batch);
             }
         }
+        error.is_none()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -160,44 +170,42 @@ impl State {
             self.note(offsets);
             return Vec::new();
         }
-        let mut batch = Vec::with_capacity(offsets.len());
         for (partition, next) in offsets {
             if let Some(line) = self.partitions.get_mut(partition) {
                 line.latest = Some(*next);
-                line.failed = self.held;
-                batch.push((partition.clone(), *next));
+                line.owed = true;
             }
         }
-        if self.held {
-            self.failing |= !batch.is_empty();
+        if self.held || self.under_way {
             return Vec::new();
         }
-        if self.failing {
-            let again = self.partitions.iter_mut().filter(|(_, line)| line.failed);
-            batch.extend(again.filter_map(|(partition, line)| {
-                line.failed = false;
+        let owed = self.partitions.iter_mut().filter(|(_, line)| line.owed);
+        let batch: Vec<_> = owed
+            .filter_map(|(partition, line)| {
+                line.owed = false;
                 Some((partition.clone(), line.latest?))
-            }));
-        }
+            })
+            .collect();
+        self.under_way = !batch.is_empty();
         batch
     }
 
-    /// Notes a failure, unless a later commit of the partition is under way, which has an outcome of its own.
+    /// Owes what has failed.
     fn failed(&mut self, error: &ClientError, batch: &[(TopicPartition, NextOffset)]) {
         for (partition, next) in batch {
             if let Some(line) = self.partitions.get_mut(partition) {
-                line.failed |= line.latest == Some(*next);
+                line.owed |= line.latest == Some(*next);
             }
         }
         // Once an outage, not once a try.
-        if !self.failing {
+        if !self.told {
             tracing::warn!(
                 error = %error,
                 partitions = batch.len(),
                 "offsets not committed; tried again until they are"
             );
         }
-        self.failing = true;
+        self.told = true;
     }
 }
 
@@ -263,15 +271,26 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_waits_for_the_one_before_it() {
+        let ledger = Ledger::default();
+        ledger.add(&[partition(0)]);
+        let first = ledger.lock().take(&[(partition(0), NextOffset(5))]);
+        assert_eq!(ledger.lock().take(&[(partition(0), NextOffset(9))]), []);
+
+        assert!(ledger.committed(Ok(()), &list(&first)));
+        assert_eq!(ledger.lock().take(&[]), [(partition(0), NextOffset(9))]);
+    }
+
+    #[test]
     fn a_failure_does_not_bring_back_an_offset_that_was_overtaken() {
         let ledger = Ledger::default();
         ledger.add(&[partition(0)]);
         let first = ledger.lock().take(&[(partition(0), NextOffset(5))]);
         ledger.lock().take(&[(partition(0), NextOffset(9))]);
-        ledger.committed(failure(), &list(&first));
+        assert!(!ledger.committed(failure(), &list(&first)));
 
-        assert_eq!(ledger.lock().take(&[]), []);
-        assert!(ledger.settle(&[partition(0)], Vec::new()).is_empty());
+        let owed = ledger.settle(&[partition(0)], Vec::new());
+        assert_eq!(owed, HashMap::from([(partition(0), NextOffset(9))]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The thread that owns the consumer: it takes records within the budget, serves rebalances, and leaves the group.
 
+mod letting_go;
 mod pausing;
 
 use std::collections::HashSet;
@@ -10,10 +11,9 @@ use std::time::{Duration, Instant};
 use longshore_event::{Record, TopicPartition, redrive_topic};
 use longshore_worker::{SourceError, SourceEvent};
 use rdkafka::types::RDKafkaErrorCode;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::Shared;
-use super::answer::answer;
 use super::outage::Outage;
 use super::ownership::Ownership;
 use crate::consumer::Consumer;
@@ -30,16 +30,6 @@ const PROBE: Duration = Duration::from_secs(1);
 
 /// How long after a failed commit it is made again, if no other commit has taken it along: there may be no other.
 const COMMIT_AGAIN: Duration = Duration::from_secs(1);
-
-/// How long the commit at a revocation may take. What is not committed then is read again by the next owner.
-const LAST_COMMIT: Duration = Duration::from_secs(5);
-
-/// How long leaving the group may take, besides what revocations wait for. Then it leaves without telling, and the
-/// group notices by the session time-out.
-const LEAVE: Duration = Duration::from_secs(10);
-
-/// How often it is checked whether the group has been left, which comes without an event.
-const LEAVE_CHECK: Duration = Duration::from_millis(20);
 
 /// The far side of a [`super::KafkaSource`].
 pub(super) struct Member {
@@ -106,8 +96,7 @@ impl Member {
         tracing::info!(group = self.group, "joining the consumer group");
         let result = loop {
             if self.shared.stopping.load(Ordering::Acquire) {
-                self.leave();
-                break Ok(());
+                break self.leave();
             }
             if let Err(error) = self.turn() {
                 break Err(error);
@@ -184,7 +173,9 @@ impl Member {
                 if result.is_ok() {
                     self.over(Outage::Brokers);
                 }
-                self.shared.ledger.committed(result, &offsets);
+                if self.shared.ledger.committed(result, &offsets) {
+                    self.shared.ledger.commit(&self.consumer, &[]);
+                }
             }
             Event::Failed { error, fatal } => {
                 if fatal || error.code == RDKafkaErrorCode::Fatal {
@@ -299,75 +290,10 @@ impl Member {
         let mut partitions = partitions_of(list);
         partitions.retain(|partition| owned.contains(partition));
         let thrown_out = self.was_thrown_out();
-        if !partitions.is_empty() {
-            if thrown_out || self.consumer.client.is_assignment_lost() {
-                self.lose(partitions);
-            } else {
-                self.hand_over(partitions);
-            }
-        }
+        self.give_up(partitions, thrown_out);
         self.note(self.consumer.client.let_go(list), "let partitions go");
         if thrown_out {
             self.start_over();
-        }
-    }
-
-    /// Waits until what is in flight is finished, and commits it while the partitions are still this member's.
-    fn hand_over(&mut self, partitions: Vec<TopicPartition>) {
-        self.flush();
-        tracing::debug!(group = self.group, ?partitions, "partitions revoked");
-        let (finished, answered) = oneshot::channel();
-        self.send(SourceEvent::Revoked {
-            partitions: partitions.clone(),
-            within: self.within,
-            finished,
-        });
-        let finished = answer(answered, self.within).unwrap_or_default();
-        self.owned.remove(&partitions);
-        let last = self.shared.ledger.settle(&partitions, finished);
-        if last.is_empty() {
-            return;
-        }
-        let list = PartitionList::of_offsets(last.iter());
-        if let Err(error) = self.consumer.client.commit_within(&list, LAST_COMMIT) {
-            tracing::warn!(
-                group = self.group,
-                error = %error,
-                partitions = last.len(),
-                "offsets not committed at a revocation; the next owner reads these records again"
-            );
-        }
-    }
-
-    /// Gives up partitions that are somebody else's already.
-    fn lose(&mut self, partitions: Vec<TopicPartition>) {
-        if partitions.is_empty() {
-            return;
-        }
-        self.flush();
-        tracing::debug!(group = self.group, ?partitions, "partitions lost");
-        self.owned.remove(&partitions);
-        self.shared.ledger.settle(&partitions, Vec::new());
-        self.send(SourceEvent::Lost(partitions));
-    }
-
-    /// Leaves the group: revocations come and are served, records that were fetched ahead are dropped.
-    fn leave(&mut self) {
-        let closing = self.consumer.client.close_into(&self.consumer.queue);
-        self.note(closing, "leave the group");
-        let deadline = Instant::now() + self.within + LEAVE;
-        while !self.consumer.client.is_closed() && Instant::now() < deadline {
-            match self.consumer.queue.poll(LEAVE_CHECK) {
-                Some(Event::Revoke(list)) => self.revoke(&list),
-                // It was on its way when leaving began, and is revoked again at once.
-                Some(Event::Assign(list)) => {
-                    self.note(self.consumer.client.accept(&list), "accept an assignment");
-                }
-                Some(Event::Committed { result, offsets }) => {
-                    self.shared.ledger.committed(result, &offsets);
-                }
-                _ => {}
-            }
         }
     }
 

@@ -7,16 +7,19 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use longshore_broker::faults::{ApiKey, Effect, Fault, ResponseError};
+use longshore_broker::faults::{ApiKey, Effect, Fault, Injected, ResponseError};
 use longshore_broker::{Broker, BrokerConfig};
+use longshore_event::{NextOffset, Record};
 use longshore_kafka::{Admin, Connection, KafkaPublisher, KafkaSource, NewTopic};
 use longshore_worker::{PublishErrorKind, Publisher, Source, SourceError, SourceEvent};
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka_sys as sys;
+use tempfile::TempDir;
 
 use crate::support::{
-    brokers, connection, finished, new_topic, next, outgoing, records, subscribe, unique, within,
+    self, brokers, connection, finished, new_topic, next, outgoing, records, subscribe, unique,
+    within,
 };
 
 async fn broker(data: &Path, listen: Option<SocketAddr>) -> Broker {
@@ -85,37 +88,91 @@ async fn an_outage_is_told_and_waited_out_by_source_and_publisher() {
     again.shutdown().await;
 }
 
+/// A member that has read `count` records, the only ones, of a partition on a broker of its own.
+struct Quiet {
+    broker: Broker,
+    admin: Admin,
+    source: KafkaSource,
+    read: Vec<Record>,
+    _data: TempDir,
+}
+
+impl Quiet {
+    async fn after(count: usize) -> Self {
+        let data = tempfile::tempdir().expect("a directory");
+        let broker = broker(data.path(), None).await;
+        let connection = Connection::new(broker.bootstrap());
+        let admin = Admin::connect(&connection).expect("valid");
+        let topics = [single_partition("quiet")];
+        admin.create_topics(&topics).await.expect("created");
+        let publisher = KafkaPublisher::connect(&connection).expect("valid");
+        let records = vec![outgoing("quiet", "k", "v"); count];
+        for sent in publisher.publish(&records).await {
+            sent.expect("sent");
+        }
+        let mut source = subscribe(&connection, "g", "quiet").await;
+        let read = support::records(&mut source, count).await;
+        Self {
+            broker,
+            admin,
+            source,
+            read,
+            _data: data,
+        }
+    }
+
+    /// The next commits fail so.
+    fn fail(&self, commits: u64, error: ResponseError) -> Injected {
+        let fault = Fault::new(ApiKey::OffsetCommit, Effect::Fail(error)).times(commits);
+        self.broker.faults().inject(fault).expect("possible")
+    }
+
+    async fn committed(&self) -> Option<NextOffset> {
+        let group = self.admin.describe_group("g").await.expect("described");
+        group.partitions.first().and_then(|lag| lag.committed)
+    }
+}
+
 #[tokio::test]
 async fn a_commit_that_failed_is_made_again_although_nothing_more_comes() {
-    let data = tempfile::tempdir().expect("a directory");
-    let broker = broker(data.path(), None).await;
-    let connection = Connection::new(broker.bootstrap());
-    let admin = Admin::connect(&connection).expect("valid");
-    let topics = [single_partition("quiet")];
-    admin.create_topics(&topics).await.expect("created");
-    let publisher = KafkaPublisher::connect(&connection).expect("valid");
-    let last = [outgoing("quiet", "k", "last")];
-    publisher.publish(&last).await.remove(0).expect("sent");
-    let mut source = subscribe(&connection, "g", "quiet").await;
-    let read = records(&mut source, 1).await;
-
-    let rebalancing = Effect::Fail(ResponseError::RebalanceInProgress);
-    let fault = Fault::new(ApiKey::OffsetCommit, rebalancing);
-    let refused = broker.faults().inject(fault).expect("possible");
-    source.commit(&finished(&read));
+    let quiet = Quiet::after(1).await;
+    let refused = quiet.fail(1, ResponseError::RebalanceInProgress);
+    quiet.source.commit(&finished(&quiet.read));
     within("the offset to be committed", async {
-        loop {
-            let group = admin.describe_group("g").await.expect("described");
-            if group.partitions.iter().any(|lag| lag.committed.is_some()) {
-                break;
-            }
+        while quiet.committed().await.is_none() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     })
     .await;
     assert_eq!(refused.met(), 1);
-    drop(source);
-    broker.shutdown().await;
+    drop(quiet.source);
+    quiet.broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_the_client_tries_again_does_not_undo_a_later_one() {
+    let quiet = Quiet::after(2).await;
+    let loading = quiet.fail(1, ResponseError::CoordinatorLoadInProgress);
+    let none = Fault::new(ApiKey::OffsetCommit, Effect::Delay(Duration::ZERO)).times(u64::MAX);
+    let passed = quiet.broker.faults().inject(none).expect("possible");
+    quiet.source.commit(&finished(&quiet.read[..1]));
+    within("a failure", async {
+        while loading.met() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    // The first one waits in the client now, to be sent again.
+    quiet.source.commit(&finished(&quiet.read));
+    within("both commits", async {
+        while passed.met() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_eq!(quiet.committed().await, Some(NextOffset(2)));
+    drop(quiet.source);
+    quiet.broker.shutdown().await;
 }
 
 #[tokio::test]

@@ -300,6 +300,49 @@ async fn a_static_member_that_was_taken_for_dead_starts_over_with_what_it_kept()
 }
 
 #[tokio::test]
+async fn a_member_that_leaves_is_one_until_it_has_handed_over() {
+    const SESSION: Duration = Duration::from_secs(1);
+    let data = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(BrokerConfig::new(data.path()))
+        .await
+        .expect("the embedded broker starts");
+    let connection = Connection::new(broker.bootstrap())
+        .property("session.timeout.ms", SESSION.as_millis().to_string())
+        .property("heartbeat.interval.ms", "100");
+    let topic = NewTopic {
+        name: "slow".to_owned(),
+        partitions: 1,
+        replication: 1,
+        configs: Default::default(),
+    };
+    let admin = Admin::connect(&connection).expect("valid");
+    admin.create_topics(&[topic]).await.expect("created");
+    let mut leaving = subscribe(&connection, "g", "slow").await;
+    while !matches!(next(&mut leaving).await, SourceEvent::Assigned(_)) {}
+    let mut other = subscribe(&connection, "g", "slow").await;
+
+    leaving.stop();
+    let answer = loop {
+        if let SourceEvent::Revoked { finished, .. } = next(&mut leaving).await {
+            break finished;
+        }
+    };
+    let early = tokio::time::timeout(SESSION * 3, async {
+        while !matches!(other.next().await, SourceEvent::Assigned(_)) {}
+    });
+    assert!(early.await.is_err(), "what is in flight is not finished");
+
+    let last = [(TopicPartition::new("slow", 0), NextOffset(0))];
+    answer.send(last.to_vec()).expect("asked");
+    within("the partition to move", async {
+        while !matches!(other.next().await, SourceEvent::Assigned(_)) {}
+    })
+    .await;
+    drop((leaving, other));
+    broker.shutdown().await;
+}
+
+#[tokio::test]
 async fn the_second_member_of_one_instance_id_fences_the_first() {
     let topic = new_topic("fenced", 1).await;
     let group = unique("g");

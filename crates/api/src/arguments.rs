@@ -1,11 +1,12 @@
 //! The command line of the API; each flag is also an environment variable.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::{FalseyValueParser, RangedU64ValueParser};
-use longshore::{KafkaProperty, LogFormat, WorkerArgs, parse_duration};
+use longshore::{KafkaProperty, LogFormat, WorkerArgs, parse_duration, secret};
 use longshore_kafka::Connection;
 use longshore_services::ClientError;
 use longshore_store::StoreUrl;
@@ -49,7 +50,8 @@ pub struct ApiArgs {
         env = "LONGSHORE_KAFKA",
         value_name = "KEY=VALUE",
         value_delimiter = '\n',
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = secret(KafkaProperty::from_str)
     )]
     pub kafka: Vec<KafkaProperty>,
     /// Where users and orders are kept: `sqlite:PATH`, or `postgres://…` to run several instances [default: sqlite:api.db]
@@ -57,7 +59,8 @@ pub struct ApiArgs {
         long,
         env = "LONGSHORE_STORE",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = secret(StoreUrl::from_str)
     )]
     pub store: Option<StoreUrl>,
     /// Where the projection is kept [default: --store if that is PostgreSQL, or sqlite:order-view.db]
@@ -65,7 +68,8 @@ pub struct ApiArgs {
         long,
         env = "LONGSHORE_VIEW_STORE",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = secret(StoreUrl::from_str)
     )]
     pub view_store: Option<StoreUrl>,
     /// Do not keep the projection in this process: workers `order-view` do. Needs PostgreSQL
@@ -76,11 +80,12 @@ pub struct ApiArgs {
         long,
         env = "LONGSHORE_READ_STORE",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = secret(StoreUrl::from_str)
     )]
     pub read_store: Option<StoreUrl>,
     /// Where the analytics worker serves its --admin-listen, as in http://host:8080; without it, /analytics answers 503
-    #[arg(long, env = "ANALYTICS_URL", value_name = "URL", value_parser = parse_url)]
+    #[arg(long, env = "ANALYTICS_URL", value_name = "URL", hide_env_values = true, value_parser = secret(parse_url))]
     pub analytics_url: Option<Url>,
     /// Requests that are answered at once; beyond that they are refused with 503
     #[arg(long, env = "LONGSHORE_API_CONCURRENCY", default_value_t = Limits::default().concurrency, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
@@ -181,7 +186,12 @@ mod tests {
         let command = ApiArgs::command();
         command.clone().debug_assert();
         for argument in command.get_arguments() {
-            assert!(argument.get_env().is_some(), "{}", argument.get_id());
+            let id = argument.get_id().as_str();
+            assert!(argument.get_env().is_some(), "{id}");
+            let may_have_password = ["store", "kafka", "url"]
+                .iter()
+                .any(|end| id.ends_with(end));
+            assert_eq!(argument.is_hide_env_values_set(), may_have_password, "{id}");
         }
     }
 
@@ -193,10 +203,13 @@ mod tests {
             ["--listen", "here"],
             ["--read-store", "mysql://s3cret@host"],
             ["--analytics-url", "analytics:8080"],
+            ["--analytics-url", "ftp://user:s3cret@analytics"],
         ] {
             let parsed = ApiArgs::try_parse_from(["api"].into_iter().chain(arguments));
             let error = parsed.expect_err(arguments[0]);
             assert_eq!(error.exit_code(), 2, "{arguments:?}");
+            let text = error.to_string();
+            assert!(!text.contains("s3cret"), "{text}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! What every command takes: where the brokers are, and how to print.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser};
-use longshore::KafkaProperty;
+use longshore::{KafkaProperty, secret};
 use longshore_kafka::Connection;
 
 use crate::command::Command;
@@ -54,7 +55,8 @@ pub(crate) struct Global {
         env = "LONGSHORE_KAFKA",
         value_name = "KEY=VALUE",
         value_delimiter = '\n',
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = secret(KafkaProperty::from_str)
     )]
     pub(crate) kafka: Vec<KafkaProperty>,
     /// Print JSON instead of text.
@@ -127,8 +129,8 @@ mod tests {
                 let has_variable = argument.get_env().is_some() || argument.is_positional();
                 assert!(has_variable, "{name} --{id} has no variable");
                 let may_have_password = matches!(id, "store" | "kafka");
-                let hides = argument.is_hide_env_values_set() || !may_have_password;
-                assert!(hides, "{name} --help shows the value of --{id}");
+                let hides = argument.is_hide_env_values_set();
+                assert_eq!(hides, may_have_password, "{name} --{id} in --help");
             }
             command.get_subcommands().for_each(check);
         }

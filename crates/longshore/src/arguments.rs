@@ -12,6 +12,7 @@ use longshore_store::StoreUrl;
 use longshore_worker::{Handler, OnDead, Park, Retention, Retry, Settings};
 
 use crate::duration::parse_duration;
+use crate::secret::secret;
 use crate::{LogFormat, ServiceArgs, WorkerBuilder};
 
 /// The default of `--transaction-timeout`.
@@ -35,7 +36,8 @@ pub struct WorkerArgs {
         env = "LONGSHORE_KAFKA",
         value_name = "KEY=VALUE",
         value_delimiter = '\n',
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = secret(KafkaProperty::from_str)
     )]
     pub kafka: Vec<KafkaProperty>,
     /// Consumer group; part of the ids of follow-on events, so the same in all instances [default: the worker's name]
@@ -46,7 +48,8 @@ pub struct WorkerArgs {
         long,
         env = "LONGSHORE_STORE",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = secret(StoreUrl::from_str)
     )]
     pub store: Option<StoreUrl>,
     /// Directory of the topic files; the worker refuses to start if they do not describe its topics
@@ -323,7 +326,12 @@ mod tests {
         let command = command::<()>();
         command.clone().debug_assert();
         for argument in command.get_arguments() {
-            assert!(argument.get_env().is_some(), "{}", argument.get_id());
+            let id = argument.get_id().as_str();
+            assert!(argument.get_env().is_some(), "{id}");
+            let may_have_password = ["store", "kafka", "url"]
+                .iter()
+                .any(|end| id.ends_with(end));
+            assert_eq!(argument.is_hide_env_values_set(), may_have_password, "{id}");
         }
     }
 
@@ -418,11 +426,16 @@ mod tests {
             ["--drain", "soon"],
             ["--kafka", "x"],
             ["--store", "mysql://s3cret@host"],
+            ["--store", "postgres://user:s3cret/x@host/db"],
+            ["--kafka", "s3cret"],
             ["--payment-service-url", "pay:8080"],
+            ["--payment-service-url", "ftp://user:s3cret@pay"],
             ["--service-tries", "0"],
         ] {
             let error = parse(&arguments).expect_err(arguments[0]);
             assert_eq!(error.exit_code(), 2, "{arguments:?}");
+            let text = error.to_string();
+            assert!(!text.contains("s3cret"), "{text}");
         }
     }
 }

@@ -26,6 +26,9 @@ pub use service_args::ServiceArgs;
 mod duration;
 pub use duration::parse_duration;
 
+mod secret;
+pub use secret::secret;
+
 mod builder;
 /// In the version that [`WorkerBuilder::routes`] takes routers of.
 pub use axum;

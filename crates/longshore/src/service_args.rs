@@ -8,28 +8,29 @@ use longshore_services::{
 };
 
 use crate::duration::parse_duration;
+use crate::secret::secret;
 
 /// The services that are called. Without an address, whoever would call a service uses its sandbox.
 #[derive(Clone, Debug, Args)]
 #[non_exhaustive]
 pub struct ServiceArgs {
     /// Where the auth service is, as in http://host:8080/path; the same for the others
-    #[arg(long, env = Service::Auth.variable(), value_name = "URL", value_parser = url_of(Service::Auth))]
+    #[arg(long, env = Service::Auth.variable(), value_name = "URL", hide_env_values = true, value_parser = secret(url_of(Service::Auth)))]
     pub auth_service_url: Option<String>,
     /// Where the product service is
-    #[arg(long, env = Service::Product.variable(), value_name = "URL", value_parser = url_of(Service::Product))]
+    #[arg(long, env = Service::Product.variable(), value_name = "URL", hide_env_values = true, value_parser = secret(url_of(Service::Product)))]
     pub product_service_url: Option<String>,
     /// Where the order service is
-    #[arg(long, env = Service::Order.variable(), value_name = "URL", value_parser = url_of(Service::Order))]
+    #[arg(long, env = Service::Order.variable(), value_name = "URL", hide_env_values = true, value_parser = secret(url_of(Service::Order)))]
     pub order_service_url: Option<String>,
     /// Where the payment service is
-    #[arg(long, env = Service::Payment.variable(), value_name = "URL", value_parser = url_of(Service::Payment))]
+    #[arg(long, env = Service::Payment.variable(), value_name = "URL", hide_env_values = true, value_parser = secret(url_of(Service::Payment)))]
     pub payment_service_url: Option<String>,
     /// Where the notification service is
-    #[arg(long, env = Service::Notification.variable(), value_name = "URL", value_parser = url_of(Service::Notification))]
+    #[arg(long, env = Service::Notification.variable(), value_name = "URL", hide_env_values = true, value_parser = secret(url_of(Service::Notification)))]
     pub notification_service_url: Option<String>,
     /// Where the carrier is
-    #[arg(long, env = Service::Carrier.variable(), value_name = "URL", value_parser = url_of(Service::Carrier))]
+    #[arg(long, env = Service::Carrier.variable(), value_name = "URL", hide_env_values = true, value_parser = secret(url_of(Service::Carrier)))]
     pub carrier_service_url: Option<String>,
     /// Time for one try of a call to a service
     #[arg(long, env = "LONGSHORE_SERVICE_TIMEOUT", default_value = "3s", value_name = "TIME", value_parser = parse_duration)]

@@ -3,9 +3,11 @@
 mod show;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use longshore::secret;
 use longshore_saga::{SagaReport, State};
 use longshore_store::{OpenError, SqlStore, StoreUrl};
 use longshore_worker::StoreError;
@@ -36,7 +38,8 @@ struct StoreArguments {
         long,
         env = "LONGSHORE_STORE",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = secret(StoreUrl::from_str)
     )]
     store: Option<StoreUrl>,
     /// The worker's consumer group

@@ -15,6 +15,8 @@ pub mod command;
 
 pub mod query;
 
+mod filter;
+
 mod user;
 pub use user::{User, UserTable};
 

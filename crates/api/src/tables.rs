@@ -33,4 +33,10 @@ pub const MIGRATIONS: &[Migration] = &[
             );
         ",
     },
+    Migration {
+        module: "api",
+        version: 2,
+        name: "an index for the users of a role",
+        sql: "create index users_role on users (role, created_at, user_id);",
+    },
 ];

@@ -7,6 +7,7 @@ use longshore_worker::{Statement, StoreError, sql};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::filter::Filter;
 use crate::query::{ListUsers, Page};
 
 /// A user, without what is nobody's concern.
@@ -77,18 +78,16 @@ impl UserTable {
     /// # Errors
     /// The store's.
     pub async fn list(&self, list: &ListUsers) -> Result<Page<User>, StoreError> {
-        let matching = "(cast($1 as text) is null or role = $1)";
         let role = list.role.map(|role| role_name(role).to_owned());
+        let filter = Filter::of([("role", role)]);
+        let (matching, slice) = (filter.text(), filter.slice());
         let page = sql(format!(
-            "select {COLUMNS} from users where {matching} order by created_at desc, user_id limit $2 offset $3"
+            "select {COLUMNS} from users {matching} order by created_at desc, user_id desc {slice}"
         ));
-        let page = page
-            .bind(role.clone())
-            .bind(list.slice.limit)
-            .bind(list.slice.offset());
-        let rows = self.store.fetch(&page).await?;
-        let count = sql(format!("select count(*) from users where {matching}")).bind(role);
-        let total = self.store.fetch_optional(&count).await?;
+        let page = filter.bind(page).bind(list.slice.limit);
+        let rows = self.store.fetch(&page.bind(list.slice.offset())).await?;
+        let count = sql(format!("select count(*) from users {matching}"));
+        let total = self.store.fetch_optional(&filter.bind(count)).await?;
         Ok(Page {
             items: rows
                 .iter()

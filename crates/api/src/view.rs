@@ -12,11 +12,12 @@ pub use read::OrderView;
 use longshore_store::Migration;
 
 /// The tables of the projection.
-pub const VIEW_MIGRATIONS: &[Migration] = &[Migration {
-    module: "order-view",
-    version: 1,
-    name: "orders and their timelines",
-    sql: "
+pub const VIEW_MIGRATIONS: &[Migration] = &[
+    Migration {
+        module: "order-view",
+        version: 1,
+        name: "orders and their timelines",
+        sql: "
         create table order_view (
             order_id text not null primary key,
             status text not null,
@@ -45,4 +46,15 @@ pub const VIEW_MIGRATIONS: &[Migration] = &[Migration {
             primary key (order_id, event_source, event_id)
         );
     ",
-}];
+    },
+    Migration {
+        module: "order-view",
+        version: 2,
+        name: "an index for each list of orders",
+        sql: "
+        create index order_view_status on order_view (status, created_at, order_id);
+        drop index order_view_user;
+        create index order_view_user on order_view (user_id, created_at, order_id);
+    ",
+    },
+];

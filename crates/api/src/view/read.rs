@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use longshore_orders::OrderState;
 use longshore_store::{Row, SqlStore};
-use longshore_worker::{Statement, StoreError, sql};
+use longshore_worker::{StoreError, sql};
 
 use super::{Order, OrderStatus, TimelineEntry};
+use crate::filter::Filter;
 use crate::order::money;
 use crate::query::{ListOrders, Page};
 
@@ -55,20 +56,16 @@ impl OrderView {
     /// # Errors
     /// The store's.
     pub async fn list(&self, list: &ListOrders) -> Result<Page<Order>, StoreError> {
-        let matching = "(cast($1 as text) is null or user_id = $1) and (cast($2 as text) is null or status = $2)";
-        let bind = |statement: Statement| {
-            let status = list.status.map(|status| status.as_str().to_owned());
-            statement.bind(list.user_id.clone()).bind(status)
-        };
+        let status = list.status.map(|status| status.as_str().to_owned());
+        let filter = Filter::of([("user_id", list.user_id.clone()), ("status", status)]);
+        let (matching, slice) = (filter.text(), filter.slice());
         let page = sql(format!(
-            "select {COLUMNS} from order_view where {matching} order by created_at desc, order_id limit $3 offset $4"
+            "select {COLUMNS} from order_view {matching} order by created_at desc, order_id desc {slice}"
         ));
-        let page = bind(page).bind(list.slice.limit).bind(list.slice.offset());
-        let rows = self.store.fetch(&page).await?;
-        let count = bind(sql(format!(
-            "select count(*) from order_view where {matching}"
-        )));
-        let total = self.store.fetch_optional(&count).await?;
+        let page = filter.bind(page).bind(list.slice.limit);
+        let rows = self.store.fetch(&page.bind(list.slice.offset())).await?;
+        let count = sql(format!("select count(*) from order_view {matching}"));
+        let total = self.store.fetch_optional(&filter.bind(count)).await?;
         Ok(Page {
             items: rows.iter().filter_map(order).collect(),
             page: list.slice.page,

@@ -62,6 +62,10 @@ pub(crate) const TABLES: Migration = Migration {
 #[derive(Clone, Debug)]
 pub struct ReportTable(SqlStore);
 
+/// Amounts are summed in two halves, above this and below: a database refuses sums that are no `bigint`, and whoever places
+/// orders could see to it that they are not.
+const HIGH: i64 = 1_000_000_000;
+
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// An order that was cancelled before its `order.created` was read has no currency yet.
@@ -105,7 +109,8 @@ impl ReportTable {
         to: Timestamp,
     ) -> Result<Vec<(i64, String, i64, i64)>, StoreError> {
         let count = sql(format!(
-            "select {column} / {DAY}, currency, count(*), cast(sum(coalesce(amount, 0)) as bigint) from report_orders \
+            "select {column} / {DAY}, currency, count(*), cast(sum(coalesce(amount, 0) / {HIGH}) as bigint), \
+             cast(sum(coalesce(amount, 0) % {HIGH}) as bigint) from report_orders \
              where {column} >= $1 and {column} < $2 group by {column} / {DAY}, currency"
         ))
         .bind(from.as_microsecond())
@@ -113,10 +118,16 @@ impl ReportTable {
         let rows = self.0.fetch(&count).await?;
         let row = |row: &longshore_store::Row| {
             let currency = row.text(1).unwrap_or(UNKNOWN_CURRENCY).to_owned();
-            Some((row.integer(0)?, currency, row.integer(2)?, row.integer(3)?))
+            let amount = sum(row.integer(3)?, row.integer(4)?);
+            Some((row.integer(0)?, currency, row.integer(2)?, amount))
         };
         Ok(rows.iter().filter_map(row).collect())
     }
+}
+
+/// A sum of its halves, as far as it can be told.
+fn sum(high: i64, low: i64) -> i64 {
+    high.saturating_mul(HIGH).saturating_add(low)
 }
 
 impl OrderFigures for ReportTable {
@@ -137,12 +148,50 @@ impl OrderFigures for ReportTable {
                     "created_at" => figures.created += orders,
                     "paid_at" => {
                         figures.paid += orders;
-                        figures.revenue += amount;
+                        figures.revenue = figures.revenue.saturating_add(amount);
                     }
                     _ => figures.cancelled += orders,
                 }
             }
         }
         Ok(days.into_values().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_store::StoreUrl;
+
+    use super::*;
+    use crate::{Currency, OrderPaid};
+
+    #[tokio::test]
+    async fn sums_beyond_all_bounds_are_told_as_far_as_they_can_be() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = StoreUrl::sqlite(directory.path().join("figures.db"));
+        let store = SqlStore::open(&url, "jobs", &[TABLES])
+            .await
+            .expect("opens");
+        let midnight = Timestamp::UNIX_EPOCH;
+        for (order_id, amount, hour) in [
+            ("o-1", i64::MAX, 1),
+            ("o-2", i64::MAX - 7, 2),
+            ("o-3", 7, 30),
+        ] {
+            let paid = OrderEvent::Paid(OrderPaid {
+                order_id: order_id.to_owned(),
+                payment_id: "p".to_owned(),
+                amount: Money::new(amount, Currency::EUR),
+                paid_at: midnight + jiff::SignedDuration::from_hours(hour),
+            });
+            let statement = ReportTable::statement(&paid, midnight).expect("it counts");
+            store.execute(&statement).await.expect("written");
+        }
+
+        let end = midnight + jiff::SignedDuration::from_hours(48);
+        let days = ReportTable::new(store).by_day(midnight, end).await;
+        let days = days.expect("summed");
+        let figures: Vec<_> = days.iter().map(|day| (day.paid, day.revenue)).collect();
+        assert_eq!(figures, [(2, i64::MAX), (1, 7)]);
     }
 }

@@ -17,7 +17,8 @@ use crate::{Backoff, JobCompleted, JobFailed};
 
 /// What [`Claimed::read`] reads.
 pub(crate) const COLUMNS: &str = "id, queue, priority, due_at, attempts, attempts_made, backoff, time_limit_ms, \
-     remove_on_complete, endings, first_failed_at, topic, partition, record_offset, recorded_at, headers, value";
+     remove_on_complete, endings, first_failed_at, topic, partition, record_offset, recorded_at, headers, value, \
+     started_at";
 
 /// The wait after a run that found something out of reach that is no fault of the job.
 const OUTAGE_WAIT: Duration = Duration::from_secs(5);
@@ -35,6 +36,8 @@ pub(crate) struct Claimed {
     pub(crate) backoff: Backoff,
     pub(crate) time_limit: Duration,
     pub(crate) remove_on_complete: bool,
+    /// When this run began, which no other run of the job did.
+    pub(crate) started_at: Timestamp,
     endings: u32,
     first_failed_at: Option<Timestamp>,
     pub(crate) record: Record,
@@ -111,6 +114,7 @@ impl Claimed {
             backoff: serde_json::from_str(row.text(6)?).ok()?,
             time_limit: Duration::from_millis(u64::try_from(number(7)?).ok()?),
             remove_on_complete: number(8)? != 0,
+            started_at: number(17).and_then(time)?,
             endings: small(9)?,
             first_failed_at: number(10).and_then(time),
             record: Record {
@@ -261,6 +265,7 @@ mod tests {
             },
             time_limit: Duration::from_secs(1),
             remove_on_complete: false,
+            started_at: NOW,
             endings: 0,
             first_failed_at: None,
             record: Record {

@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use longshore_store::Commits;
-use longshore_worker::{Clock, Failure, OutboxBell};
+use longshore_worker::{Clock, Failure, OutboxBell, StoreError};
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::claimed::{Claimed, FailedRun, Outcome, after};
+use crate::claimed::{Claimed, Outcome, after};
 use crate::handler::Start;
-use crate::notes::{Notes, Taken};
-use crate::turn::{End, JobTable, Kept, Room, Turn, Turned};
+use crate::notes::Notes;
+use crate::turn::{JobTable, Kept, Room, Turn, Turned};
 use crate::{Queues, prune};
+
+mod state;
+use state::{Ended, Running, State};
 
 /// Between two turns that only time asks for: what comes due meanwhile is taken together.
 const GATHER: Duration = Duration::from_millis(20);
@@ -26,6 +29,8 @@ const NOTES: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_secs(1);
 /// How often old jobs are looked for.
 const PRUNE: Duration = Duration::from_secs(60);
+/// The rest after which removing goes on where there were more than one statement removes.
+const PRUNE_ON: Duration = Duration::from_millis(250);
 /// The wait after the first turn that failed; each later one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// The longest wait, so that jobs run soon after the store is back.
@@ -43,42 +48,6 @@ pub(crate) struct Executor {
     /// Time for what runs to finish when it is told to stop.
     pub(crate) drain: Duration,
     pub(crate) random: fastrand::Rng,
-}
-
-/// One run under way.
-struct Running {
-    job: Claimed,
-    lease: String,
-    lease_until: Timestamp,
-    notes: Notes,
-    abort: AbortHandle,
-}
-
-/// A run that has ended and is not settled.
-struct Ended {
-    job: Claimed,
-    lease: String,
-    outcome: Outcome,
-    notes: Taken,
-}
-
-/// What changes from turn to turn.
-struct State {
-    tasks: JoinSet<Result<(), Failure>>,
-    running: HashMap<Id, Running>,
-    ended: Vec<Ended>,
-    orphans: bool,
-    /// Whether there may be something to claim.
-    look: bool,
-    /// When to look again without being told.
-    next: Option<Instant>,
-    prune_at: Instant,
-    /// The wait after a turn that failed.
-    wait: Duration,
-    /// No turn before this.
-    rest_until: Option<Instant>,
-    /// Set once the executor is to stop: when it gives up on what still runs.
-    deadline: Option<Instant>,
 }
 
 impl Executor {
@@ -233,7 +202,8 @@ impl Executor {
             rooms,
             orphans: state.orphans,
         };
-        match self.table.turn(&turn, &self.clock, chance).await {
+        let turned = self.table.turn(&turn, &self.clock, chance);
+        match within(state.held_for(now), turned).await {
             Ok(turned) => {
                 let kept: HashMap<String, Timestamp> = turn
                     .kept
@@ -252,7 +222,7 @@ impl Executor {
                 warn!(error = Failure::from(error).message(), wait = ?state.wait, "jobs are not claimed or settled; tried again");
                 state.rest_until = Some(Instant::now() + state.wait);
                 state.wait = (state.wait * 2).min(LONGEST_WAIT);
-                state.let_go_of_expired(now);
+                state.let_go_of_expired(self.clock.now());
             }
         }
     }
@@ -351,79 +321,31 @@ impl Executor {
         if state.prune_at > Instant::now() {
             return;
         }
-        state.prune_at = Instant::now() + PRUNE;
-        if let Err(error) = prune::prune(&self.table.store, &self.queues, now).await {
-            debug!(
-                error = Failure::from(error).message(),
-                "old jobs are not removed; tried again"
-            );
-        }
-    }
-}
-
-impl State {
-    fn take_in(&mut self, ended: Result<(Id, Result<(), Failure>), JoinError>) {
-        let (id, outcome) = match ended {
-            Ok((id, Ok(()))) => (id, Outcome::Completed),
-            Ok((id, Err(failure))) => (id, Outcome::Failed(failure.into())),
-            Err(error) => (error.id(), Outcome::Failed(panicked(error))),
-        };
-        // One that was let go of is somebody else's by now.
-        if let Some(running) = self.running.remove(&id) {
-            self.ended.push(Ended {
-                notes: running.notes.take(),
-                job: running.job,
-                lease: running.lease,
-                outcome,
-            });
-            self.look = true;
-        }
-    }
-
-    /// Stops runs whose jobs are no longer this process's.
-    fn let_go(&mut self, lost: impl Fn(&Running) -> bool) {
-        self.running.retain(|_, running| {
-            let lost = lost(running);
-            if lost {
-                warn!(
-                    job = running.job.id,
-                    "the lease of a running job is lost; the run is dropped"
+        let rest = match prune::prune(&self.table.store, &self.queues, now).await {
+            Ok(true) => PRUNE_ON,
+            Ok(false) => PRUNE,
+            Err(error) => {
+                debug!(
+                    error = Failure::from(error).message(),
+                    "old jobs are not removed; tried again"
                 );
-                running.abort.abort();
+                PRUNE
             }
-            !lost
-        });
-    }
-
-    /// The store has been away for longer than a lease: somebody else may run the job by now.
-    fn let_go_of_expired(&mut self, now: Timestamp) {
-        self.let_go(|running| running.lease_until <= now);
+        };
+        state.prune_at = Instant::now() + rest;
     }
 }
 
-impl Ended {
-    fn end(&self) -> End<'_> {
-        End {
-            job: &self.job,
-            lease: &self.lease,
-            outcome: &self.outcome,
-            notes: &self.notes,
-        }
-    }
-}
-
-fn panicked(error: JoinError) -> FailedRun {
-    let message = match error.try_into_panic() {
-        Ok(panic) => match panic.downcast::<String>() {
-            Ok(text) => format!("panicked: {text}"),
-            Err(panic) => match panic.downcast::<&'static str>() {
-                Ok(text) => format!("panicked: {text}"),
-                Err(_) => "panicked".to_owned(),
-            },
-        },
-        Err(error) => error.to_string(),
+/// Gives a turn no more time than the leases have that it may renew: runs must be let go of when those are over.
+async fn within<T>(
+    limit: Option<Duration>,
+    turn: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let Some(limit) = limit else {
+        return turn.await;
     };
-    Failure::transient(message).into()
+    let turned = tokio::time::timeout(limit, turn).await;
+    turned.unwrap_or_else(|elapsed| Err(StoreError::Unavailable(elapsed.into())))
 }
 
 #[derive(Debug, thiserror::Error)]

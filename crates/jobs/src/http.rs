@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::options::check_name;
 use crate::{JobOptions, JobState, Jobs, JobsError, NewJob, Repeat};
 
 /// Jobs in an answer, if nothing else is asked for.
@@ -64,11 +65,15 @@ async fn list(
     Query(selection): Query<Selection>,
 ) -> Result<Response, Problem> {
     let limit = selection.limit.unwrap_or(LISTED);
+    if let Some(queue) = &selection.queue {
+        possible("queue", queue)?;
+    }
     let listed = jobs.list(selection.queue.as_deref(), selection.state, limit);
     Ok(Json(listed.await.map_err(JobsError::from)?).into_response())
 }
 
 async fn show(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<Response, Problem> {
+    possible("job", &id)?;
     match jobs.show(&id).await.map_err(JobsError::from)? {
         Some(job) => Ok(Json(job).into_response()),
         None => Err(JobsError::Unknown {
@@ -106,11 +111,13 @@ async fn add(
 }
 
 async fn retry(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    possible("job", &id)?;
     jobs.retry(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn remove(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    possible("job", &id)?;
     jobs.remove(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -154,8 +161,17 @@ async fn end_repeat(
     State(jobs): State<Jobs>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    possible("repetition", &name)?;
     jobs.end_repeat(&name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What cannot be a name is none that is there; PostgreSQL would not even look for some.
+fn possible(what: &'static str, name: &str) -> Result<(), Problem> {
+    check_name(what, name).map_err(|_| {
+        let name = name.to_owned();
+        JobsError::Unknown { what, name }.into()
+    })
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

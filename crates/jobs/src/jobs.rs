@@ -181,10 +181,11 @@ impl Jobs {
             payload: repeat.payload.clone(),
             options: repeat.options.clone(),
         };
-        self.check(&repeat.queue, &job)?;
         let schedule = Schedule::parse(&repeat.cron).map_err(JobsError::Invalid)?;
         let never = || JobsError::Invalid(format!("cron {:?} never comes", repeat.cron));
         let next = schedule.after(self.clock.now()).ok_or_else(never)?;
+        // What the intake would refuse each time is refused now.
+        self.check(&repeat.queue, &repeat.occurrence(next))?;
         let job =
             serde_json::to_string(&job).map_err(|error| JobsError::Invalid(error.to_string()))?;
         let put = sql("insert into job_repeats (name, queue, cron, job, next_at) values ($1, $2, $3, $4, $5) \

@@ -11,7 +11,7 @@ use crate::Queues;
 /// Jobs that are removed in one statement.
 const PAGE: i64 = 500;
 
-/// Removes at most a page of each kind and queue; their logs go with them.
+/// Removes at most a page of each kind and queue; their logs go with them. Says whether there may be more.
 ///
 /// # Errors
 /// As those of [`SqlStore::execute`].
@@ -19,25 +19,31 @@ pub(crate) async fn prune(
     store: &SqlStore,
     queues: &Queues,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
+    let old = store.among(
+        "id",
+        &format!(
+            "select id from jobs where queue = $1 and state = $2 and ended_at < $3 limit $4{}",
+            store.taking()
+        ),
+    );
+    let remove = format!("delete from jobs where {old}");
+    let mut more = false;
     for (name, queue) in queues.iter() {
         for (state, keep) in [
             ("completed", queue.config.keep_completed),
             ("duplicate", queue.config.keep_completed),
             ("failed", queue.config.keep_failed),
         ] {
-            let remove = sql(
-                "delete from jobs where id in (select id from jobs where queue = $1 and state = $2 \
-                 and ended_at < $3 limit $4)",
-            )
-            .bind(name)
-            .bind(state)
-            .bind(before(now, keep).as_microsecond())
-            .bind(PAGE);
-            store.execute(&remove).await?;
+            let remove = sql(remove.clone())
+                .bind(name)
+                .bind(state)
+                .bind(before(now, keep).as_microsecond())
+                .bind(PAGE);
+            more |= store.execute(&remove).await? >= PAGE as u64;
         }
     }
-    Ok(())
+    Ok(more)
 }
 
 fn before(now: Timestamp, keep: Duration) -> Timestamp {

@@ -49,7 +49,7 @@ pub(crate) const COLUMNS: &str = "name, queue, cron, job, next_at, last_at";
 
 impl Repeat {
     /// The job of an occurrence: its id is derived, so that it can only be there once.
-    fn occurrence(&self, at: Timestamp) -> NewJob<Value> {
+    pub(crate) fn occurrence(&self, at: Timestamp) -> NewJob<Value> {
         NewJob {
             job_id: format!("{}@{at}", self.name),
             payload: self.payload.clone(),

@@ -113,10 +113,11 @@ impl Work<'_> {
             self.transaction.execute(&progress).await?;
         }
         for (number, line) in &notes.lines {
-            let number = i64::from(job.attempts_made) << 32 | i64::try_from(*number).unwrap_or(0);
-            let insert = sql("insert into job_logs (job_id, number, at, line) values ($1, $2, $3, $4) on conflict do nothing")
+            let insert = sql("insert into job_logs (job_id, number, attempt, at, line) values ($1, $2, $3, $4, $5) \
+                 on conflict do nothing")
                 .bind(job.id.clone())
-                .bind(number)
+                .bind(place(job, *number))
+                .bind(job.attempts_made)
                 .bind(self.now.as_microsecond())
                 .bind(line.clone());
             self.transaction.execute(&insert).await?;
@@ -130,6 +131,13 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// The number of a line in its job's log: behind those of earlier runs, also of those that counted as the same attempt.
+fn place(job: &Claimed, line: u64) -> i64 {
+    const LINE_BITS: u32 = 20;
+    let line = line.min((1 << LINE_BITS) - 1) as i64;
+    job.started_at.as_millisecond() << LINE_BITS | line
 }
 
 /// As much of an error as is kept. PostgreSQL takes no NUL in a text.

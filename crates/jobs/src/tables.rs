@@ -3,12 +3,23 @@
 use longshore_store::Migration;
 
 /// What the store of the jobs' worker has to be opened with.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    module: "jobs",
-    version: 1,
-    name: "jobs, logs, queues and repetitions",
-    sql: TABLES,
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        module: "jobs",
+        version: 1,
+        name: "jobs, logs, queues and repetitions",
+        sql: TABLES,
+    },
+    Migration {
+        module: "jobs",
+        version: 2,
+        name: "the attempt of a line has a column, and numbers tell runs apart",
+        sql: "
+            alter table job_logs add column attempt bigint not null default 0;
+            update job_logs set attempt = number >> 32;
+        ",
+    },
+];
 
 /// - Times are microseconds since 1970.
 /// - A job is `delayed` until it is due, then `waiting`, `active` while it runs under a lease, and in the end `completed`,

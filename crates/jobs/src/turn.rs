@@ -192,7 +192,7 @@ impl Work<'_> {
         };
         let window = Window::at(self.now, number(1), number(2), rate);
         let allowed = room.free.min(window.left);
-        if allowed == 0 {
+        if window.left < room.free {
             self.wake_at(window.ends);
         }
         Ok(allowed)
@@ -207,7 +207,7 @@ impl Work<'_> {
         );
         let stalled = sql(stalled).bind(self.now.as_microsecond()).bind(PAGE);
         for row in self.transaction.fetch(&stalled).await? {
-            let (Some(job), Some(lease)) = (Claimed::read(&row), row.text(17)) else {
+            let (Some(job), Some(lease)) = (Claimed::read(&row), row.text(18)) else {
                 continue;
             };
             let outcome = Outcome::Failed(FailedRun::stalled());
@@ -232,12 +232,15 @@ impl Work<'_> {
 
     /// What has become due waits for its turn.
     async fn let_in(&mut self) -> Result<(), StoreError> {
+        let store = &self.table.store;
         let due = format!(
-            "update jobs set state = 'waiting' where id in (select id from jobs where state = 'delayed' \
-             and due_at <= $1 order by due_at limit $2{})",
-            self.table.store.taking()
+            "select id from jobs where state = 'delayed' and due_at <= $1 order by due_at limit $2{}",
+            store.taking()
         );
-        let due = sql(due).bind(self.now.as_microsecond()).bind(PAGE);
+        let due = store.among("id", &due);
+        let due = sql(format!("update jobs set state = 'waiting' where {due}"))
+            .bind(self.now.as_microsecond())
+            .bind(PAGE);
         self.transaction.execute(&due).await.map(drop)
     }
 
@@ -246,11 +249,16 @@ impl Work<'_> {
         if allowed == 0 {
             return Ok(());
         }
+        let store = &self.table.store;
+        let next = format!(
+            "select id from jobs where state = 'waiting' and queue = $4 \
+             order by priority desc, due_at, id limit $5{}",
+            store.taking()
+        );
+        let next = store.among("id", &next);
         let claim = format!(
             "update jobs set state = 'active', attempts_made = attempts_made + 1, lease_id = $1, lease_until = $2, \
-             started_at = $3, progress = 0 where id in (select id from jobs where state = 'waiting' and queue = $4 \
-             order by priority desc, due_at, id limit $5{}) returning {COLUMNS}",
-            self.table.store.taking()
+             started_at = $3, progress = 0 where {next} returning {COLUMNS}"
         );
         let until = after(self.now, room.lease);
         let claim = sql(claim)

@@ -115,7 +115,7 @@ impl Jobs {
         let Some(row) = self.store().fetch_optional(&one).await? else {
             return Ok(None);
         };
-        let log = sql("select number, at, line from job_logs where job_id = $1 order by number")
+        let log = sql("select attempt, at, line from job_logs where job_id = $1 order by number")
             .bind(id.to_owned());
         let log = self.store().fetch(&log).await?;
         let job = row
@@ -190,8 +190,7 @@ fn view(row: &Row) -> Option<JobView> {
 fn line(row: &Row) -> Option<LogLine> {
     Some(LogLine {
         at: row.integer(1).and_then(time),
-        // The number of a line begins with the run's.
-        attempt: row.integer(0)? >> 32,
+        attempt: row.integer(0)?,
         line: row.text(2)?.to_owned(),
     })
 }

@@ -60,6 +60,11 @@ impl SqlStore {
         self.inner.database.taking()
     }
 
+    /// `column` is among the results of `query`, which is run once, whatever PostgreSQL thinks of its `limit`.
+    pub fn among(&self, column: &str, query: &str) -> String {
+        self.inner.database.among(column, query)
+    }
+
     /// Ends a `select` as [`taking`](Self::taking) does, but waits for those who are changing the rows.
     pub fn locking(&self) -> &'static str {
         self.inner.database.locking()

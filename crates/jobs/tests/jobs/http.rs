@@ -80,6 +80,11 @@ pub(crate) async fn problems_are_told_as_problems(place: &Place) {
     let ring = |act: &str| Some(json!({"payload": {"act": act}}));
     for (method, path, body, status) in [
         ("GET", "/jobs/nothing", None, 404),
+        ("GET", "/jobs/no%00thing", None, 404),
+        ("GET", "/jobs?queue=no%00thing", None, 404),
+        ("DELETE", "/jobs/no%00thing", None, 404),
+        ("POST", "/jobs/no%00thing/retry", None, 404),
+        ("DELETE", "/jobs/repeats/no%00thing", None, 404),
         ("POST", "/jobs/nothing", ring("Succeed"), 404),
         ("POST", "/jobs/bell", ring("Dance"), 422),
         (

@@ -54,7 +54,8 @@ on_both! {
         a_job_whose_process_died_is_run_again_and_the_run_is_counted,
         a_job_whose_process_died_in_its_last_run_has_failed,
         a_lease_is_renewed_while_a_job_runs,
-        a_stopping_worker_finishes_what_runs_and_gives_back_the_rest;
+        a_stopping_worker_finishes_what_runs_and_gives_back_the_rest,
+        a_run_is_dropped_as_its_lease_ends_though_the_store_does_not_answer;
     operating:
         a_paused_queue_starts_nothing_until_it_is_resumed,
         a_failed_job_can_be_retried_and_redriven,

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use longshore_jobs::JobState;
 
+use longshore_testkit::wait::eventually;
+use longshore_worker::sql;
+
 use crate::support::{Act, Place, Site, config, job};
 
 pub(crate) async fn a_job_whose_process_died_is_run_again_and_the_run_is_counted(place: &Place) {
@@ -62,7 +65,7 @@ pub(crate) async fn a_lease_is_renewed_while_a_job_runs(place: &Place) {
     let _rival = (!site.store.is_exclusive()).then(|| rival.start());
 
     // Three leases long.
-    longshore_testkit::wait::eventually("time passes", Duration::from_secs(20), async || {
+    eventually("time passes", Duration::from_secs(20), async || {
         let passed = jiff::Timestamp::now().duration_since(started);
         if passed.as_millis() > 1_800 {
             Ok(())
@@ -96,4 +99,46 @@ pub(crate) async fn a_stopping_worker_finishes_what_runs_and_gives_back_the_rest
         (given_back.state, given_back.attempts_made),
         (JobState::Waiting, 0)
     );
+
+    site.bell.gate.add_permits(1);
+    let _executor = site.start();
+    site.until("hangs", JobState::Completed).await;
+    let log = site.show("hangs").await.and_then(|job| job.log);
+    let lines: Vec<_> = log.into_iter().flatten().collect();
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|line| (line.attempt, &*line.line))
+        .collect();
+    assert_eq!(
+        lines,
+        [(1, "at the gate"), (1, "at the gate")],
+        "both runs have their say"
+    );
+}
+
+pub(crate) async fn a_run_is_dropped_as_its_lease_ends_though_the_store_does_not_answer(
+    place: &Place,
+) {
+    let site = Site::open(place, config()).await;
+    site.add(&job("cut-off", Act::Wait)).await;
+    let _executor = site.start();
+    site.until_runs(1).await;
+    assert_eq!(site.bell.waiting(), 1);
+
+    // Much longer than the lease: the store itself gives up after 5 s and more.
+    let rival = site.beside(place, config()).await.store;
+    let mut held = rival.begin().await.expect("begun");
+    if !rival.is_exclusive() {
+        let lock = sql("lock table jobs in access exclusive mode");
+        held.execute(&lock).await.expect("locked");
+    }
+    let within = config().lease * 5;
+    eventually("the run is dropped", within, async || {
+        match site.bell.waiting() {
+            0 => Ok(()),
+            waiting => Err(waiting),
+        }
+    })
+    .await;
+    drop(held);
 }

@@ -1,5 +1,6 @@
 //! Stores, jobs and executors for the tests.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,12 +84,37 @@ impl JobPayload for Ring {
 pub(crate) struct Bell {
     runs: Arc<Mutex<Vec<(String, u32)>>>,
     pub(crate) gate: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// A run that waits at the gate.
+struct AtGate(Arc<AtomicUsize>);
+
+impl AtGate {
+    fn of(bell: &Bell) -> Self {
+        bell.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(bell.waiting.clone())
+    }
+}
+
+impl Drop for AtGate {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Bell {
+    /// Runs that wait at the gate and were not dropped.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
 }
 
 impl JobHandler for Bell {
     type Payload = Ring;
 
     async fn run(&self, job: &Job<Ring>) -> Result<(), Failure> {
+        let _waiting = (job.payload().act == Act::Wait).then(|| AtGate::of(self));
         let run = (job.id().to_owned(), job.attempt());
         self.runs.lock().expect("whole").push(run);
         match job.payload().act {
@@ -146,6 +172,7 @@ impl Site {
         let bell = Bell {
             runs: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
+            waiting: Arc::default(),
         };
         Self::over(place.open().await, config, bell)
     }

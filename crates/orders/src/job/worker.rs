@@ -66,9 +66,14 @@ impl JobsConfig<ConfiguredMailer> {
 /// The tables of the jobs' worker.
 pub const MIGRATIONS: &[Migration] = &[
     longshore_jobs::MIGRATIONS[0],
+    longshore_jobs::MIGRATIONS[1],
     sandbox::TABLES,
     figures::TABLES,
 ];
+const _: () = assert!(
+    longshore_jobs::MIGRATIONS.len() == 2,
+    "all of them stand above"
+);
 
 /// The topics that bring jobs.
 const QUEUES: [&str; 3] = ["jobs.email", "jobs.payment", "jobs.report"];

@@ -145,10 +145,10 @@ impl<'a> Outcome<'a> {
                 set.push((timer, name));
             }
         }
-        Self {
-            replaced: last.into_keys().map(Uuid::into_bytes).collect(),
-            set,
-        }
+        // In an order that all instances share.
+        let mut replaced: Vec<_> = last.into_keys().map(Uuid::into_bytes).collect();
+        replaced.sort_unstable();
+        Self { replaced, set }
     }
 }
 

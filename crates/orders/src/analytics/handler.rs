@@ -11,8 +11,7 @@ use crate::OrderEvent;
 ///
 /// The statements find out by themselves whether the order has had such an event before. The first of them locks the
 /// order's row, so that two instances that hear of one order at the same moment count what is between their two events
-/// once, and count it at all. Batches that hold several orders in different turns may wait for each other in a circle; the
-/// database ends that, and the batch is tried again.
+/// once, and count it at all.
 #[derive(Clone, Copy, Debug)]
 pub struct AnalyticsHandler;
 

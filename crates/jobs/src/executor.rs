@@ -203,7 +203,7 @@ impl Executor {
             orphans: state.orphans,
         };
         let turned = self.table.turn(&turn, &self.clock, chance);
-        match within(state.held_for(now), turned).await {
+        match within(state.held_for(self.clock.now()), turned).await {
             Ok(turned) => {
                 let kept: HashMap<String, Timestamp> = turn
                     .kept
@@ -321,7 +321,8 @@ impl Executor {
         if state.prune_at > Instant::now() {
             return;
         }
-        let rest = match prune::prune(&self.table.store, &self.queues, now).await {
+        let pruning = prune::prune(&self.table.store, &self.queues, now);
+        let rest = match within(state.held_for(now), pruning).await {
             Ok(true) => PRUNE_ON,
             Ok(false) => PRUNE,
             Err(error) => {
@@ -336,15 +337,15 @@ impl Executor {
     }
 }
 
-/// Gives a turn no more time than the leases have that it may renew: runs must be let go of when those are over.
+/// Gives the store no more time than the leases have of what runs: it must be let go of when those are over.
 async fn within<T>(
     limit: Option<Duration>,
-    turn: impl Future<Output = Result<T, StoreError>>,
+    call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     let Some(limit) = limit else {
-        return turn.await;
+        return call.await;
     };
-    let turned = tokio::time::timeout(limit, turn).await;
+    let turned = tokio::time::timeout(limit, call).await;
     turned.unwrap_or_else(|elapsed| Err(StoreError::Unavailable(elapsed.into())))
 }
 

@@ -51,6 +51,15 @@ impl<'a> Books<'a> {
         Ok(open)
     }
 
+    /// Whether the payment service has charged an order, if anybody knows of it yet.
+    pub(crate) async fn is_charged(&self, id: &str) -> bool {
+        let Some(store) = &self.store else {
+            return false;
+        };
+        let charged = ledger(store, id).await;
+        charged.iter().any(|entry| entry.starts_with("charged"))
+    }
+
     /// Holds ledger, sagas and topics to what each order's fate says.
     pub(crate) async fn balance(&self, orders: &[(Fate, String)]) {
         let store = self.store.as_ref().expect("open");

@@ -1,5 +1,6 @@
 //! The worker as a process of its own: this test program again, told by its environment to be the worker.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
@@ -79,9 +80,13 @@ impl Launch {
     }
 
     /// Orders of which a worker has died.
-    pub(crate) fn deaths(&self) -> usize {
+    pub(crate) fn deaths(&self) -> BTreeSet<String> {
         let graves = fs::read_dir(self.directory.path().join("graves"));
-        graves.expect("a directory").count()
+        let names = graves.expect("a directory").map(|grave| {
+            let name = grave.expect("read").file_name();
+            name.into_string().expect("an order")
+        });
+        names.collect()
     }
 
     /// What the worker said last.

@@ -23,6 +23,8 @@ pub(super) struct TopicQueue {
     sending: Option<Vec<TopicPartition>>,
     /// The lowest sequence that was left in the store for want of room.
     spilled_from: Option<i64>,
+    /// Whether what was left there is being read. Until it is, whatever is committed is behind it.
+    reloading: bool,
     /// Set while the topic cannot be written.
     failing: Option<Backoff>,
 }
@@ -34,28 +36,48 @@ impl TopicQueue {
             rows: VecDeque::new(),
             sending: None,
             spilled_from: None,
+            reloading: false,
             failing: None,
         }
     }
 
-    /// Takes a row in, or leaves it in the store; says whether it is held.
+    /// Takes a row in that was just committed, or leaves it in the store; says whether it is held.
     pub(super) fn offer(&mut self, row: OutboxRow) -> bool {
+        if self.reloading {
+            return self.spill(&row);
+        }
+        self.offer_stored(row)
+    }
+
+    /// The same for a row that was read from the store, in ascending sequence.
+    pub(super) fn offer_stored(&mut self, row: OutboxRow) -> bool {
         let behind = self.spilled_from.is_some_and(|from| row.sequence >= from);
         if behind || self.rows.len() >= CAPACITY {
-            let from = self.spilled_from.get_or_insert(row.sequence);
-            *from = row.sequence.min(*from);
-            return false;
+            return self.spill(&row);
         }
         self.rows.push_back(row);
         true
     }
 
-    /// From which sequence on the store must be read, once there is room again. Asking resets it.
+    fn spill(&mut self, row: &OutboxRow) -> bool {
+        let from = self.spilled_from.get_or_insert(row.sequence);
+        *from = row.sequence.min(*from);
+        false
+    }
+
+    /// From which sequence on the store must be read, once there is room again; [`TopicQueue::reloaded`] says that it was.
     pub(super) fn take_spilled(&mut self) -> Option<i64> {
-        if self.rows.is_empty() {
-            return self.spilled_from.take();
+        if self.reloading || !self.rows.is_empty() {
+            return None;
         }
-        None
+        let from = self.spilled_from.take()?;
+        self.reloading = true;
+        Some(from)
+    }
+
+    /// All that was left in the store by then has been offered, or is left there once more.
+    pub(super) fn reloaded(&mut self) {
+        self.reloading = false;
     }
 
     /// Takes the next rows to send, with the wait before it, unless rows are being sent or there are none.
@@ -93,7 +115,9 @@ impl TopicQueue {
         let sending = self.sending.iter().flatten();
         let mut sources = self.rows.iter().map(|row| &row.source).chain(sending);
         self.failing.is_none()
-            && (self.spilled_from.is_some() || sources.any(|source| partitions.contains(source)))
+            && (self.spilled_from.is_some()
+                || self.reloading
+                || sources.any(|source| partitions.contains(source)))
     }
 
     /// Forgets the rows of these partitions: they are somebody else's now. Returns what was held.
@@ -103,5 +127,63 @@ impl TopicQueue {
             .partition(|row| partitions.contains(&row.source));
         self.rows = kept;
         forgotten
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longshore_event::{Headers, OutgoingRecord};
+    use uuid::Uuid;
+
+    fn row(sequence: i64) -> OutboxRow {
+        OutboxRow {
+            id: Uuid::from_u128(sequence.unsigned_abs().into()),
+            sequence,
+            source: TopicPartition::new("s", 0),
+            record: OutgoingRecord {
+                topic: "t".into(),
+                key: Some("k".into()),
+                value: None,
+                headers: Headers::new(),
+            },
+        }
+    }
+
+    fn drain(queue: &mut TopicQueue) -> Vec<i64> {
+        let mut sent = Vec::new();
+        while let Some((rows, _)) = queue.start(CAPACITY) {
+            sent.extend(rows.iter().map(|row| row.sequence));
+            queue.sent(Vec::new());
+        }
+        sent
+    }
+
+    #[test]
+    fn nothing_overtakes_what_is_being_read_from_the_store_again() {
+        let full = i64::try_from(CAPACITY).expect("small");
+        let mut queue = TopicQueue::new("t".into());
+        assert!((1..=full).all(|sequence| queue.offer(row(sequence))));
+        assert!(!queue.offer(row(full + 1)), "there is no room");
+        assert_eq!(drain(&mut queue).len(), CAPACITY);
+
+        assert_eq!(queue.take_spilled(), Some(full + 1));
+        assert!(
+            !queue.offer(row(full + 2)),
+            "committed while the store is read"
+        );
+        assert!(queue.is_busy_with(&[TopicPartition::new("s", 0)]));
+        // The page has both.
+        assert!(queue.offer_stored(row(full + 1)));
+        assert!(!queue.offer_stored(row(full + 2)));
+        queue.reloaded();
+
+        assert_eq!(drain(&mut queue), [full + 1]);
+        assert_eq!(queue.take_spilled(), Some(full + 2));
+        assert!(queue.offer_stored(row(full + 2)));
+        queue.reloaded();
+        assert!(queue.offer(row(full + 3)));
+        assert_eq!(drain(&mut queue), [full + 2, full + 3]);
+        assert_eq!(queue.take_spilled(), None);
     }
 }

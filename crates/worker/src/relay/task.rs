@@ -61,6 +61,8 @@ pub(super) struct Task<S, P> {
 struct Load {
     partitions: Vec<TopicPartition>,
     after: Option<i64>,
+    /// Whose rows were left in the store, and are behind each other again when this has ended.
+    reloads: Option<Arc<str>>,
     backoff: Option<Backoff>,
     /// Told of success and of failure; a load that nobody waits for is tried again.
     done: Option<oneshot::Sender<Result<Option<i64>, StoreError>>>,
@@ -148,7 +150,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
         match request {
             Request::Publish(rows) => {
                 for row in rows {
-                    self.offer(row);
+                    self.offer(row, TopicQueue::offer);
                 }
             }
             Request::Timer(due_at) => self.timers.set(due_at),
@@ -161,7 +163,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 // One that waits already reads later than this, and so enough.
                 let waits = |load: &Load| load.done.is_none() && load.after.is_none();
                 if !self.loads.iter().any(waits) {
-                    self.load_behind(None);
+                    self.load_behind(None, None);
                 }
             }
             Request::Load { partitions, done } => {
@@ -170,6 +172,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 self.loads.push_back(Load {
                     partitions,
                     after: None,
+                    reloads: None,
                     backoff: None,
                     done: Some(done),
                 });
@@ -200,7 +203,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
         self.clear_at = self.clear_at.map(|_| Instant::now());
     }
 
-    fn offer(&mut self, row: OutboxRow) {
+    fn offer(&mut self, row: OutboxRow, offer: impl Fn(&mut TopicQueue, OutboxRow) -> bool) {
         if self.held.contains(&row.id) || self.cleared_meanwhile.contains(&row.id) {
             return;
         }
@@ -209,7 +212,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
             .queues
             .entry(topic.clone())
             .or_insert_with(|| TopicQueue::new(topic));
-        if queue.offer(row) {
+        if offer(queue, row) {
             self.held.insert(id);
         }
     }
@@ -244,14 +247,14 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 self.sends.push(send(self.publisher.clone(), batch).boxed());
             }
             if self.loads.is_empty() && self.loading.is_none() && spilled.is_none() {
-                spilled = queue.take_spilled();
+                spilled = queue.take_spilled().map(|from| (topic.clone(), from));
             }
         }
         for batch in self.timers.start_sends(SEND) {
             self.sends.push(send(self.publisher.clone(), batch).boxed());
         }
-        if let Some(from) = spilled {
-            self.load_behind(Some(from - 1));
+        if let Some((topic, from)) = spilled {
+            self.load_behind(Some(from - 1), Some(topic));
         }
     }
 
@@ -308,14 +311,15 @@ impl<S: Store, P: Publisher> Task<S, P> {
 
     fn sweep(&mut self) {
         self.sweep_at = Instant::now() + SWEEP;
-        self.load_behind(None);
+        self.load_behind(None, None);
         self.timers.look();
     }
 
-    fn load_behind(&mut self, after: Option<i64>) {
+    fn load_behind(&mut self, after: Option<i64>, reloads: Option<Arc<str>>) {
         self.loads.push_back(Load {
             partitions: self.owned.iter().cloned().collect(),
             after,
+            reloads,
             backoff: None,
             done: None,
         });
@@ -348,12 +352,17 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 let whole = rows.len() == PAGE;
                 load.after = rows.last().map(|row| row.sequence).or(load.after);
                 for row in rows {
-                    self.offer(row);
+                    self.offer(row, TopicQueue::offer_stored);
                 }
                 if whole {
                     load.backoff = None;
                     self.loads.push_front(load);
-                } else if let Some(done) = load.done {
+                    return;
+                }
+                if let Some(queue) = load.reloads.and_then(|topic| self.queues.get_mut(&topic)) {
+                    queue.reloaded();
+                }
+                if let Some(done) = load.done {
                     // Whoever asked may have been cancelled.
                     done.send(Ok(load.after)).unwrap_or_default();
                 }

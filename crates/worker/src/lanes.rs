@@ -64,6 +64,9 @@ impl LaneId {
     }
 }
 
+/// Identities that a lane may remember for longer than it must, so that it does not look through them each time.
+const SPARE: usize = 16;
+
 /// Where a message of a lane is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Whereabouts {
@@ -95,8 +98,11 @@ struct Lane<M> {
     out: bool,
     /// The message that is out, and since when.
     going: Option<(Place, Instant)>,
-    /// What took effect while others waited here: a copy among the waiting was looked up in the inbox too early.
-    done: Vec<Identity>,
+    /// Messages that have gone out so far.
+    gone: u64,
+    /// What took effect while others waited here, up to the last of those by its number: a copy among them was looked up
+    /// in the inbox too early.
+    done: HashMap<Identity, u64>,
 }
 
 impl<M> Lanes<M> {
@@ -122,7 +128,8 @@ impl<M> Lanes<M> {
             waiting: VecDeque::from([message]),
             out: false,
             going: None,
-            done: Vec::new(),
+            gone: 0,
+            done: HashMap::new(),
         };
         let index = self.free.pop().unwrap_or(self.lanes.len());
         if index == self.lanes.len() {
@@ -142,6 +149,7 @@ impl<M> Lanes<M> {
             };
             if let Some(message) = lane.waiting.pop_front() {
                 lane.out = true;
+                lane.gone += 1;
                 return Some((LaneId(index), message));
             }
             self.remove(index);
@@ -159,7 +167,7 @@ impl<M> Lanes<M> {
             self.remove(id.0);
             return;
         }
-        lane.done.extend(done.cloned());
+        lane.note_done(done);
         self.ready.push_back(id.0);
     }
 
@@ -167,6 +175,7 @@ impl<M> Lanes<M> {
     pub(crate) fn put_back(&mut self, id: LaneId, message: M) {
         if let Some(lane) = &mut self.lanes[id.0] {
             lane.out = false;
+            lane.gone -= 1;
             lane.waiting.push_front(message);
             self.ready.push_back(id.0);
         }
@@ -209,9 +218,10 @@ impl<M> Lanes<M> {
 
     /// Whether a message of this lane took effect under this identity while others waited behind it.
     pub(crate) fn took_effect(&self, id: LaneId, identity: &Identity) -> bool {
-        self.lanes[id.0]
-            .as_ref()
-            .is_some_and(|lane| lane.done.contains(identity))
+        self.lanes[id.0].as_ref().is_some_and(|lane| {
+            let last = lane.done.get(identity);
+            last.is_some_and(|last| lane.gone <= *last)
+        })
     }
 
     /// Takes out the waiting messages that `keep` does not want.
@@ -237,6 +247,20 @@ impl<M> Lanes<M> {
             self.by_key.remove(&lane.key);
             self.free.push(index);
         }
+    }
+}
+
+impl<M> Lane<M> {
+    /// Remembers it as long as anything waits that did so already, which bounds what there is to remember.
+    fn note_done(&mut self, done: Option<&Identity>) {
+        let Some(done) = done else {
+            return;
+        };
+        let waiting = self.waiting.len();
+        if self.done.len() > 2 * waiting + SPARE {
+            self.done.retain(|_, last| *last > self.gone);
+        }
+        self.done.insert(done.clone(), self.gone + waiting as u64);
     }
 }
 
@@ -280,6 +304,28 @@ mod tests {
         let (lane, _) = lanes.start().expect("second");
 
         assert!(lanes.took_effect(lane, &identity));
+    }
+
+    #[test]
+    fn a_lane_that_never_runs_empty_remembers_no_more_than_it_must() {
+        let identity = |n: usize| Identity {
+            source: "s".into(),
+            id: n.to_string().into(),
+        };
+        let mut lanes = Lanes::new();
+        lanes.push(key("a"), 0);
+        lanes.push(key("a"), 1);
+        for n in 0..10_000_usize {
+            let (lane, message) = lanes.start().expect("one waits");
+            assert_eq!(message, n);
+            // What went before the last two was there before this one came.
+            assert_eq!(lanes.took_effect(lane, &identity(n.wrapping_sub(1))), n > 0);
+            assert!(!lanes.took_effect(lane, &identity(n.wrapping_sub(3))));
+            lanes.push(key("a"), n + 2);
+            lanes.finish(lane, Some(&identity(n)));
+        }
+        let remembered = lanes.lanes[0].as_ref().map_or(0, |lane| lane.done.len());
+        assert!(remembered < 4 * SPARE, "{remembered}");
     }
 
     #[test]

@@ -103,9 +103,13 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         warn!(partitions = %list(partitions), "partitions lost; what is in flight is left to the next owner");
         self.leave(partitions);
         self.let_go(partitions);
-        // Polled once, so that the strategy knows; what it was still publishing the next owner publishes too.
+        self.leave_to_next_owner(partitions);
+    }
+
+    /// Polls the hand-over once, so that the strategy knows; what it was still publishing the next owner publishes too.
+    fn leave_to_next_owner(&self, partitions: &[TopicPartition]) {
         if self.strategy.hand_over(partitions).now_or_never().is_none() {
-            info!(partitions = %list(partitions), "follow-on events of lost partitions are left to the next owner");
+            info!(partitions = %list(partitions), "follow-on events are left to the next owner");
         }
     }
 
@@ -142,6 +146,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                 let (partitions, scope) = (&revocation.partitions, self.guide.scope);
                 let left = self.assignments.outstanding(partitions, scope);
                 warn!(partitions = %list(&revocation.partitions), left, "not all is finished in time; the rest is left to the next owner");
+                self.leave_to_next_owner(&revocation.partitions);
                 revocation
             }
             Phase::HandingOver(revocation, _) => revocation,
@@ -192,11 +197,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     fn let_go(&mut self, partitions: &[TopicPartition]) {
         self.assignments.remove(partitions);
         self.drop_abandoned();
-        if let Some((partition, _)) = &self.fenced
-            && partitions.contains(partition)
-        {
-            self.fenced = None;
-        }
+        self.fenced
+            .retain(|partition, _| !partitions.contains(partition));
         self.status.assigned(self.assignments.partitions());
     }
 
@@ -212,12 +214,15 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         self.leave(std::slice::from_ref(&partition));
         self.assignments.give_up(&partition);
         let until = Instant::now() + FENCED;
-        self.fenced.get_or_insert((partition, until));
+        self.fenced.insert(partition, until);
     }
 
     /// The group did not take a partition away whose messages cannot take effect here: only a fresh start helps.
     pub(crate) fn fenced_for_good(&mut self) -> SourceError {
-        let (partition, _) = self.fenced.take().expect("its deadline has passed");
+        let first = std::mem::take(&mut self.fenced)
+            .into_iter()
+            .min_by_key(|(_, until)| *until);
+        let (partition, _) = first.expect("its deadline has passed");
         SourceError::TakenOver { partition }
     }
 }

@@ -1,7 +1,7 @@
 //! The run loop: one task that turns what the source tells into messages in lanes, handlers at work, group commits and
 //! committed offsets, and that lets partitions come and go.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -109,7 +109,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> Worker<H, S, C> {
             offsets_due: None,
             phase: Phase::Running,
             stopping: false,
-            fenced: None,
+            fenced: BTreeMap::new(),
             in_flight: 0,
             metrics: self.metrics,
             status: self.status,
@@ -156,8 +156,8 @@ pub(crate) struct RunLoop<H: Handler, S, C> {
     pub(crate) commit_retry: Option<(Backoff, Instant)>,
     /// When the watermarks that have moved are committed to the group.
     pub(crate) offsets_due: Option<Instant>,
-    /// A partition that has another owner in the store, and until when the group may take to say so.
-    pub(crate) fenced: Option<(TopicPartition, Instant)>,
+    /// Partitions that have another owner in the store, and until when the group may take to say so.
+    pub(crate) fenced: BTreeMap<TopicPartition, Instant>,
     /// Records taken from the source and not given back; the source bounds it.
     pub(crate) in_flight: usize,
 }
@@ -191,7 +191,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         let revocation_over = self.phase.deadline();
         let commit_again = self.commit_retry.as_ref().map(|(_, again)| *again);
         let parked_due = self.parked_due();
-        let fenced_until = self.fenced.as_ref().map(|(_, until)| *until);
+        let fenced_until = self.fenced.values().min().copied();
         tokio::select! {
             biased;
             () = stop.as_mut(), if !stopped => Turn::Stop,

@@ -1,8 +1,6 @@
 //! One transaction for a batch of messages: the order of the steps in [`write`] is the guarantee.
 
-use longshore_worker::{
-    Commit, Finished, OutboxRow, ParkedRow, Statement, StoreError, TimerChange,
-};
+use longshore_worker::{Commit, Finished, OutboxRow, Statement, StoreError, TimerChange};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection};
 
@@ -78,7 +76,9 @@ async fn write(
     let claimed = inbox::insert(connection, messages, now)
         .await
         .map_err(failed)?
-        && parked::claim(connection, messages).await.map_err(failed)?;
+        && parked::claim(database, connection, messages)
+            .await
+            .map_err(failed)?;
     if !claimed {
         return Err(StoreError::Duplicate);
     }
@@ -87,7 +87,7 @@ async fn write(
             .await
             .map_err(|error| database.statement_error(statement, error))?;
     }
-    parked::release(connection, messages)
+    parked::release(database, connection, messages)
         .await
         .map_err(failed)?;
     let rows: Vec<&OutboxRow> = messages.iter().flat_map(|one| &one.outbox).collect();
@@ -98,11 +98,7 @@ async fn write(
     timer::change(connection, &timers, now)
         .await
         .map_err(failed)?;
-    let rows: Vec<&ParkedRow> = messages
-        .iter()
-        .filter_map(|one| one.parked.as_deref())
-        .collect();
-    parked::insert(connection, &rows).await.map_err(failed)
+    parked::insert(connection, messages).await.map_err(failed)
 }
 
 /// The statements of all messages, in the order of their keys: two instances that have messages of the same keys then

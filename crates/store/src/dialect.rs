@@ -35,12 +35,13 @@ impl Database {
         }
     }
 
-    /// Ends a `select` whose rows nobody may change until the transaction ends; it waits for those who are about to.
-    pub(crate) fn sharing(self) -> &'static str {
+    /// Ends a `select` whose rows of `table` nobody may change until the transaction ends; it waits for those who are
+    /// about to.
+    pub(crate) fn sharing(self, table: &str) -> String {
         match self {
             // One writer at a time: nobody can.
-            Self::Sqlite => "",
-            Self::Postgres => " for share",
+            Self::Sqlite => String::new(),
+            Self::Postgres => format!(" for share of {table}"),
         }
     }
 

@@ -33,10 +33,10 @@ static EPOCHS: LazyLock<Dialects<BySize>> = LazyLock::new(|| {
         BySize::new(|rows| {
             let wanted = tuples(rows, 2, 0, |_, first| format!("(${first}, ${})", first + 1));
             format!(
-                "select topic, partition, epoch from owners where (topic, partition) in (values {wanted}) \
-                 order by topic{}, partition{}",
+                "select topic, partition, epoch from (values {wanted}) as wanted join owners \
+                 on topic = column1 and partition = column2 order by topic{}, partition{}",
                 database.bytewise(),
-                database.sharing()
+                database.sharing("owners")
             )
         })
     })
@@ -117,4 +117,15 @@ fn epoch(row: &sqlx::any::AnyRow) -> Result<(TopicPartition, i64), Unreadable> {
 
 fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::finds_by_index;
+
+    #[tokio::test]
+    async fn owners_are_found_by_an_index() {
+        finds_by_index("owners", EPOCHS.of(Database::Sqlite).holding(8).0).await;
+    }
 }

@@ -102,3 +102,14 @@ async fn mark(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::finds_by_index;
+
+    #[tokio::test]
+    async fn what_was_seen_is_found_by_an_index() {
+        finds_by_index("inbox", SEEN.holding(8).0).await;
+    }
+}

@@ -65,3 +65,6 @@ mod dialect;
 
 mod classify;
 pub use classify::RejectedStatement;
+
+#[cfg(test)]
+mod plan;

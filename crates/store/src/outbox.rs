@@ -194,3 +194,17 @@ pub(crate) fn outbox_row(row: &AnyRow) -> Result<OutboxRow, Unreadable> {
 fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable(error.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::finds_by_index;
+
+    #[tokio::test]
+    async fn records_are_found_by_an_index() {
+        finds_by_index("outbox", &ALL).await;
+        finds_by_index("outbox", OF_PARTITIONS.holding(8).0).await;
+        finds_by_index("outbox", DELETE.holding(8).0).await;
+        finds_by_index("outbox", RELEASE_CLAIMS.of(Database::Sqlite).holding(8).0).await;
+    }
+}

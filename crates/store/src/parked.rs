@@ -4,35 +4,78 @@ use std::sync::LazyLock;
 
 use longshore_event::{Position, TopicPartition};
 use longshore_worker::{Claim, Finished, ParkedHead, ParkedRow, StoreError};
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AssertSqlSafe};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use crate::SqlStore;
+use crate::classify::Database;
 use crate::column::{Unreadable, bind_partition, lane_hash};
 use crate::commit::Failed;
+use crate::dialect::Dialects;
 use crate::text::{BySize, OfPartitions, tuples};
 
 mod row;
-use row::{COLUMNS, COUNT, HEAD_COLUMNS, bind_row, parked_head, parked_row};
+use row::{
+    AGAIN, AnyQuery, COLUMNS, COUNT, HEAD_COLUMNS, bind_again, bind_row, parked_head, parked_row,
+};
+
+/// In the order of an index of its own, whatever else is parked.
+static LANE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {COLUMNS} from parked where source_topic = $1 and source_partition = $2 and lane_hash = $3 \
+         order by sequence limit $4"
+    )
+});
 
 /// A message that is held has come to its end already: an earlier try of the same commit took effect.
-static CLAIM: LazyLock<BySize> =
-    LazyLock::new(|| BySize::new(|rows| take_out_text(rows, " and held = 0")));
+static CLAIM: LazyLock<Dialects<BySize>> = LazyLock::new(|| take_out_texts(" where held = 0"));
 
-static RELEASE: LazyLock<BySize> = LazyLock::new(|| BySize::new(|rows| take_out_text(rows, "")));
+static RELEASE: LazyLock<Dialects<BySize>> = LazyLock::new(|| take_out_texts(""));
 
-fn take_out_text(rows: usize, condition: &str) -> String {
-    let positions = tuples(rows, 3, 0, |_, first| {
-        format!("(${first}, ${}, ${})", first + 1, first + 2)
-    });
-    format!(
-        "delete from parked where (source_topic, source_partition, source_offset) in (values {positions}){condition}"
-    )
+/// The rows are joined, since SQLite looks through all that is parked for those `in (values …)`.
+fn take_out_texts(condition: &str) -> Dialects<BySize> {
+    Dialects::new(|database| {
+        let address = database.row_address();
+        BySize::new(|rows| {
+            let positions = tuples(rows, 3, 0, |_, first| {
+                format!("(${first}, ${}, ${})", first + 1, first + 2)
+            });
+            let found = format!(
+                "select parked.{address} from (values {positions}) as wanted join parked \
+                 on source_topic = column1 and source_partition = column2 and source_offset = column3{condition}"
+            );
+            format!(
+                "delete from parked where {}",
+                database.among(address, &found)
+            )
+        })
+    })
 }
 
-/// Rows of one statement: a row has so many columns that more of them would cost SQLite more (see [`BySize`]).
-const INSERTED: usize = 16;
+/// Nothing that is indexed changes, so that a retry costs a row and no index.
+static CLAIM_AGAIN: LazyLock<BySize> = LazyLock::new(|| {
+    BySize::new(|rows| {
+        // Both databases call the columns of `values` so. Of a null, PostgreSQL cannot guess the type.
+        let given = tuples(rows, AGAIN.len(), 0, |_, first| {
+            let casts = AGAIN.iter().zip(first..);
+            let casts = casts.map(|((_, kind), number)| format!("cast(${number} as {kind})"));
+            format!("({})", casts.collect::<Vec<_>>().join(", "))
+        });
+        let equal: Vec<String> = (1..)
+            .zip(AGAIN)
+            .map(|(number, (name, _))| format!("{name} = column{number}"))
+            .collect();
+        let (position, changed) = equal.split_at(3);
+        format!(
+            "update parked set {} from (values {given}) as given where {} and held = 0",
+            changed.join(", "),
+            position.join(" and ")
+        )
+    })
+});
+
+/// Rows of one statement that has many columns a row: more rows would cost SQLite more (see [`BySize`]).
+const WIDE: usize = 16;
 
 /// A row that is there already belongs to a message whose inbox row was pruned while it was parked, and which the log
 /// then gave again.
@@ -78,20 +121,23 @@ impl SqlStore {
         partitions: &[TopicPartition],
         limit: usize,
     ) -> Result<Vec<ParkedRow>, StoreError> {
-        let ours = OfPartitions::new(partitions, 2);
-        let text = format!(
-            "select {COLUMNS} from parked where lane_hash = $1 and {ours} order by sequence limit $2"
-        );
         let lane = lane_hash(lane);
-        let query = sqlx::query(AssertSqlSafe(text))
-            .bind(&lane.as_bytes()[..])
-            .bind(limit as i64);
-        self.read_parked(ours.bind(query), parked_row).await
+        let mut rows = Vec::new();
+        // Nearly always it is one. The first of each, put together, hold the first of all.
+        for partition in partitions {
+            let query = bind_partition(sqlx::query(LANE.as_str()), partition)
+                .bind(&lane.as_bytes()[..])
+                .bind(limit as i64);
+            rows.extend(self.read_parked(query, parked_row).await?);
+        }
+        rows.sort_by_key(|row| row.sequence);
+        rows.truncate(limit);
+        Ok(rows)
     }
 
     async fn read_parked<T>(
         &self,
-        query: Query<'_, Any, AnyArguments>,
+        query: AnyQuery<'_>,
         read: impl Fn(&AnyRow) -> Result<T, Unreadable>,
     ) -> Result<Vec<T>, StoreError> {
         let mut connection = self.reading().await?;
@@ -104,23 +150,29 @@ impl SqlStore {
     }
 }
 
-/// Takes out the rows of the messages that come from here, and says whether all of them were there. Those that are parked
-/// again are put back by [`insert`].
+/// Takes out the rows of the messages that come from here, or changes those of messages that are parked again, and says
+/// whether all of them were there.
 pub(crate) async fn claim(
+    database: Database,
     connection: &mut AnyConnection,
     messages: &[Finished],
 ) -> Result<bool, Failed> {
-    let claiming: Vec<&Position> = messages
-        .iter()
-        .filter(|message| message.claim == Claim::Parked)
-        .map(|message| &message.position)
-        .collect();
-    let taken = take_out(connection, &CLAIM, &claiming).await?;
-    Ok(taken == claiming.len() as u64)
+    let claiming = messages.iter().filter(|one| one.claim == Claim::Parked);
+    let (mut done, mut again) = (Vec::new(), Vec::new());
+    for message in claiming {
+        match message.parked.as_deref() {
+            Some(row) => again.push(row),
+            None => done.push(&message.position),
+        }
+    }
+    let claimed = take_out(connection, CLAIM.of(database), &done).await?
+        + write(connection, &CLAIM_AGAIN, &again, bind_again).await?;
+    Ok(claimed == (done.len() + again.len()) as u64)
 }
 
 /// Takes out the dead messages that redriven ones stand for.
 pub(crate) async fn release(
+    database: Database,
     connection: &mut AnyConnection,
     messages: &[Finished],
 ) -> Result<(), Failed> {
@@ -128,22 +180,38 @@ pub(crate) async fn release(
         .iter()
         .filter_map(|message| message.releases.as_ref())
         .collect();
-    take_out(connection, &RELEASE, &released).await.map(drop)
+    take_out(connection, RELEASE.of(database), &released)
+        .await
+        .map(drop)
 }
 
-/// Puts rows in, or in the place of those that are there.
+/// Puts in the rows of messages that do not come from here, or in the place of those that are there.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
-    rows: &[&ParkedRow],
+    messages: &[Finished],
 ) -> Result<(), Failed> {
-    for (text, chunk) in rows.chunks(INSERTED).flat_map(|rows| INSERT.split(rows)) {
+    let new = messages.iter().filter(|one| one.claim != Claim::Parked);
+    let rows: Vec<&ParkedRow> = new.filter_map(|one| one.parked.as_deref()).collect();
+    let written = write(connection, &INSERT, &rows, bind_row).await;
+    written.map(drop)
+}
+
+/// Writes rows, and says how many.
+async fn write(
+    connection: &mut AnyConnection,
+    texts: &'static BySize,
+    rows: &[&ParkedRow],
+    bind: for<'q> fn(AnyQuery<'q>, &'q ParkedRow) -> AnyQuery<'q>,
+) -> Result<u64, Failed> {
+    let mut written = 0;
+    for (text, chunk) in rows.chunks(WIDE).flat_map(|rows| texts.split(rows)) {
         let query = chunk
             .iter()
-            .fold(sqlx::query(text), |query, row| bind_row(query, row));
+            .fold(sqlx::query(text), |query, row| bind(query, row));
         let done = query.execute(&mut *connection).await;
-        done.map_err(|error| (text, error))?;
+        written += done.map_err(|error| (text, error))?.rows_affected();
     }
-    Ok(())
+    Ok(written)
 }
 
 async fn take_out(
@@ -160,4 +228,20 @@ async fn take_out(
         taken += done.map_err(|error| (text, error))?.rows_affected();
     }
     Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::finds_by_index;
+
+    #[tokio::test]
+    async fn what_is_parked_is_found_by_an_index() {
+        for rows in [1, 8] {
+            finds_by_index("parked", CLAIM.of(Database::Sqlite).holding(rows).0).await;
+            finds_by_index("parked", RELEASE.of(Database::Sqlite).holding(rows).0).await;
+            finds_by_index("parked", CLAIM_AGAIN.holding(rows).0).await;
+        }
+        finds_by_index("parked", &LANE).await;
+    }
 }

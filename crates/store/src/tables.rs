@@ -17,6 +17,12 @@ pub(crate) const RUNTIME: &[Migration] = &[
         name: "fences, timers, parked messages and pruning",
         sql: FENCES_TIMERS_PARKED,
     },
+    Migration {
+        module: "longshore",
+        version: 3,
+        name: "parked messages by partition alone",
+        sql: PARKED_BY_PARTITION,
+    },
 ];
 
 const INBOX_AND_OUTBOX: &str = "
@@ -95,3 +101,6 @@ const FENCES_TIMERS_PARKED: &str = "
     create index parked_heads on parked (source_topic, source_partition, lane_hash, sequence);
     create index parked_lanes on parked (lane_hash, sequence);
 ";
+
+/// Lanes are read partition by partition, for which `parked_heads` serves; every parked message paid for the other index.
+const PARKED_BY_PARTITION: &str = "drop index parked_lanes";

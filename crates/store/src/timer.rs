@@ -155,3 +155,16 @@ impl<'a> Outcome<'a> {
 fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable(error.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::Database;
+    use crate::plan::finds_by_index;
+
+    #[tokio::test]
+    async fn timers_are_found_by_an_index() {
+        finds_by_index("outbox", CLAIM.of(Database::Sqlite)).await;
+        finds_by_index("outbox", CANCEL.holding(8).0).await;
+    }
+}

@@ -108,3 +108,14 @@ async fn number(
 fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable(error.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::finds_by_index;
+
+    #[tokio::test]
+    async fn what_is_old_is_found_by_an_index() {
+        finds_by_index("inbox", PRUNE.of(Database::Sqlite)).await;
+    }
+}

@@ -13,7 +13,7 @@ use crate::ending::{Handled, Trail};
 use crate::intake::{ParkedOf, until_available};
 use crate::lanes::{LaneId, LaneKey};
 use crate::message::{Arrival, Message};
-use crate::parking::{Head, PAGE, Page, Reading, ToRead};
+use crate::parking::{Head, Page, Reading, ToRead};
 use crate::run_loop::RunLoop;
 use crate::status::StatusBoard;
 use crate::{CommitStrategy, Failure, Handler, ParkedRow, Source};
@@ -27,6 +27,8 @@ pub(crate) struct Loaded {
     key: LaneKey,
     reading: Reading,
     rows: Vec<ParkedRow>,
+    /// Whether there may be more.
+    whole_page: bool,
 }
 
 impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
@@ -154,8 +156,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             key,
             reading,
             mut rows,
+            whole_page,
         } = loaded;
-        let whole_page = rows.len() == PAGE;
         rows.retain(|row| self.assignments.is_worked_on(&row.position.partition));
         let now = self.guide.settings.clock.now();
         let held_until = now + SignedDuration::try_from(HELD_CHECK).unwrap_or_default();
@@ -176,12 +178,18 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
 }
 
 async fn load<C: CommitStrategy>(lane: ToRead, strategy: Arc<C>, status: StatusBoard) -> Loaded {
-    let (name, key) = (lane.key.name(), lane.key);
-    let partitions = lane.partitions;
-    let rows = until_available(&status, || strategy.parked(&name, &partitions, PAGE)).await;
+    let ToRead {
+        key,
+        partitions,
+        reading,
+        limit,
+    } = lane;
+    let name = key.name();
+    let rows = until_available(&status, || strategy.parked(&name, &partitions, limit)).await;
     Loaded {
         key,
-        reading: lane.reading,
+        reading,
+        whole_page: rows.len() == limit,
         rows,
     }
 }

@@ -3,6 +3,7 @@
 
 mod head;
 mod lane;
+mod page;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,10 +18,8 @@ use crate::{ParkedHead, ParkedRow, ParkedState};
 pub(crate) use head::Head;
 use lane::Phase;
 pub(crate) use lane::{ParkedLane, Reading, Stay};
+use page::PageSize;
 pub(crate) use room::Room;
-
-/// Messages of a lane that are in memory at once while it is drained.
-pub(crate) const PAGE: usize = 8;
 
 /// All parked lanes.
 #[derive(Debug)]
@@ -55,6 +54,8 @@ pub(crate) struct ToRead {
     pub(crate) key: LaneKey,
     pub(crate) partitions: Vec<TopicPartition>,
     pub(crate) reading: Reading,
+    /// At most so many messages.
+    pub(crate) limit: usize,
 }
 
 /// What to do with a page of a lane that was read.
@@ -173,6 +174,7 @@ impl Parking {
         if let Some(lane) = self.lanes.get_mut(&key) {
             self.room.changes(lane.head.state, head.state);
             lane.head = head;
+            lane.page = PageSize::FIRST;
             lane.knows(row.position.partition.clone());
         } else {
             self.insert(key.clone(), row.position.partition.clone(), head, 1);
@@ -261,6 +263,7 @@ impl Parking {
                 key: key.clone(),
                 partitions: lane.partitions.clone(),
                 reading,
+                limit: lane.page.messages(),
             });
         }
         None
@@ -328,7 +331,10 @@ impl Parking {
         let (left, last) = (*left, *last);
         match (left, last && !lane.grew) {
             (0, true) => self.drained(key),
-            (0, false) => self.wait(key, Timestamp::MIN),
+            (0, false) => {
+                lane.page = lane.page.grown();
+                self.wait(key, Timestamp::MIN);
+            }
             _ => {}
         }
     }
@@ -392,6 +398,7 @@ impl Parking {
             parking: 0,
             parking_head: false,
             grew: false,
+            page: PageSize::FIRST,
             head,
             rows,
         };

@@ -11,6 +11,8 @@ use crate::column::{
     partition_at, time, time_at,
 };
 
+pub(super) type AnyQuery<'q> = Query<'q, Any, AnyArguments>;
+
 /// What [`bind_row`] binds and [`parked_row`] reads.
 pub(super) const COLUMNS: &str = "lane, source_topic, source_partition, source_offset, topic, partition, record_offset, \
      held, attempts, due_at, failure_kind, failure_type, failure_message, first_failed_at, last_failed_at, \
@@ -23,23 +25,25 @@ pub(super) const COUNT: usize = 24;
 pub(super) const HEAD_COLUMNS: &str = "lane, source_topic, source_partition, source_offset, topic, partition, \
      record_offset, held, attempts, due_at, failure_kind, failure_type, failure_message, first_failed_at, last_failed_at";
 
-pub(super) fn bind_row<'q>(
-    query: Query<'q, Any, AnyArguments>,
-    row: &'q ParkedRow,
-) -> Query<'q, Any, AnyArguments> {
-    let failure = row.failure.as_ref();
-    let query = query.bind(&row.lane[..]);
-    let query = bind_partition(query, &row.position.partition).bind(row.position.offset.0);
-    bind_partition(query, &row.record.partition)
-        .bind(row.record.offset.0)
-        .bind(i64::from(row.state == ParkedState::Held))
-        .bind(i64::from(row.attempts))
-        .bind(time(row.due_at))
-        .bind(failure.map(|failure| failure.kind.as_str()))
-        .bind(failure.map(|failure| outside_text(&failure.error_type)))
-        .bind(failure.map(|failure| outside_text(&failure.message)))
-        .bind(failure.map(|failure| time(failure.first_failed_at)))
-        .bind(failure.map(|failure| time(failure.last_failed_at)))
+/// What [`bind_again`] binds, with types: the position of a row, and what changes of it when its message fails again.
+pub(super) const AGAIN: [(&str, &str); 11] = [
+    ("source_topic", "text"),
+    ("source_partition", "bigint"),
+    ("source_offset", "bigint"),
+    ("held", "bigint"),
+    ("attempts", "bigint"),
+    ("due_at", "bigint"),
+    ("failure_kind", "text"),
+    ("failure_type", "text"),
+    ("failure_message", "text"),
+    ("first_failed_at", "bigint"),
+    ("last_failed_at", "bigint"),
+];
+
+pub(super) fn bind_row<'q>(query: AnyQuery<'q>, row: &'q ParkedRow) -> AnyQuery<'q> {
+    let query = bind_position(query.bind(&row.lane[..]), row);
+    let query = bind_partition(query, &row.record.partition).bind(row.record.offset.0);
+    bind_failure(query, row)
         .bind(lane_hash(&row.lane).as_bytes().to_vec())
         .bind(row.sequence)
         .bind(&*row.identity.source)
@@ -49,6 +53,28 @@ pub(super) fn bind_row<'q>(
         .bind(row.record.key.as_deref())
         .bind(row.record.value.as_deref())
         .bind(row.record.headers.to_bytes())
+}
+
+pub(super) fn bind_again<'q>(query: AnyQuery<'q>, row: &'q ParkedRow) -> AnyQuery<'q> {
+    bind_failure(bind_position(query, row), row)
+}
+
+fn bind_position<'q>(query: AnyQuery<'q>, row: &'q ParkedRow) -> AnyQuery<'q> {
+    bind_partition(query, &row.position.partition).bind(row.position.offset.0)
+}
+
+/// What it waits for, and why.
+fn bind_failure<'q>(query: AnyQuery<'q>, row: &'q ParkedRow) -> AnyQuery<'q> {
+    let failure = row.failure.as_ref();
+    query
+        .bind(i64::from(row.state == ParkedState::Held))
+        .bind(i64::from(row.attempts))
+        .bind(time(row.due_at))
+        .bind(failure.map(|failure| failure.kind.as_str()))
+        .bind(failure.map(|failure| outside_text(&failure.error_type)))
+        .bind(failure.map(|failure| outside_text(&failure.message)))
+        .bind(failure.map(|failure| time(failure.first_failed_at)))
+        .bind(failure.map(|failure| time(failure.last_failed_at)))
 }
 
 pub(super) fn parked_row(row: &AnyRow) -> Result<ParkedRow, Unreadable> {

@@ -100,7 +100,7 @@ async fn a_commit_waits_for_a_take_over_under_way_and_is_refused() {
         (refused, sequences(&old).await)
     });
     let mut observer = connect(&place).await;
-    blocked(&mut observer, "select topic, partition, epoch from owners").await;
+    blocked(&mut observer, "select topic, partition, epoch from (values").await;
     run(&mut new, "commit").await;
 
     let (refused, _) = committing.await.expect("ran");

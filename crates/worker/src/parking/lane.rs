@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use longshore_event::TopicPartition;
 
-use super::Head;
+use super::{Head, PageSize};
 
 /// A lane whose messages wait in the store.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct ParkedLane {
     pub(super) parking_head: bool,
     /// Whether a message was parked since the store was last asked for them.
     pub(super) grew: bool,
+    /// What is read next.
+    pub(super) page: PageSize,
     pub(crate) head: Head,
     /// Messages that wait, as far as is known.
     pub(crate) rows: u64,

@@ -1,0 +1,27 @@
+//! How SQLite goes about a statement, for tests: what a commit looks for must cost the same however large its table is.
+
+use sqlx::{AssertSqlSafe, Row as _};
+
+use crate::SqlStore;
+
+/// # Panics
+/// If the statement looks through the table, or through one of its indexes, from one end to the other.
+pub(crate) async fn finds_by_index(table: &str, statement: &str) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("store.db");
+    let url = format!("sqlite:{}", file.display());
+    let url = url.parse().expect("a URL");
+    let store = SqlStore::open(&url, "plans", &[]).await.expect("opens");
+    let mut connection = store.reading().await.expect("a connection");
+    let explained = AssertSqlSafe(format!("explain query plan {statement}"));
+    let steps = sqlx::query(explained).fetch_all(&mut *connection).await;
+    let steps = steps.expect("a plan");
+    let steps: Vec<&str> = steps.iter().map(|step| step.get("detail")).collect();
+    let of_table = |step: &&&str| step.split_whitespace().nth(1) == Some(table);
+    let finds: Vec<_> = steps.iter().filter(of_table).collect();
+    assert!(!finds.is_empty(), "{statement}: {steps:?}");
+    assert!(
+        finds.iter().all(|step| step.starts_with("SEARCH")),
+        "{statement}: {steps:?}"
+    );
+}

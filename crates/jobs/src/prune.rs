@@ -23,7 +23,7 @@ pub(crate) async fn prune(
     let old = store.among(
         "id",
         &format!(
-            "select id from jobs where queue = $1 and state = $2 and ended_at < $3 limit $4{}",
+            "select id from jobs where queue = $1 and state = $2 and ended_at < $3 limit {PAGE}{}",
             store.taking()
         ),
     );
@@ -38,8 +38,7 @@ pub(crate) async fn prune(
             let remove = sql(remove.clone())
                 .bind(name)
                 .bind(state)
-                .bind(before(now, keep).as_microsecond())
-                .bind(PAGE);
+                .bind(before(now, keep).as_microsecond());
             more |= store.execute(&remove).await? >= PAGE as u64;
         }
     }

@@ -81,10 +81,10 @@ pub(crate) async fn enqueue_due(
     now: Timestamp,
 ) -> Result<Vec<(Uuid, OutgoingRecord)>, StoreError> {
     let due = format!(
-        "select {COLUMNS} from job_repeats where next_at <= $1 order by next_at limit $2{}",
+        "select {COLUMNS} from job_repeats where next_at <= $1 order by next_at limit {PAGE}{}",
         store.taking()
     );
-    let due = sql(due).bind(now.as_microsecond()).bind(PAGE);
+    let due = sql(due).bind(now.as_microsecond());
     let mut records = Vec::new();
     for row in transaction.fetch(&due).await? {
         let Some(repeat) = Repeat::read(&row) else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use longshore_event::OutgoingRecord;
-use longshore_store::{SqlStore, Transaction};
+use longshore_store::{SqlStore, Transaction, limit};
 use longshore_worker::{Clock, StoreError, sql};
 use uuid::Uuid;
 
@@ -202,10 +202,10 @@ impl Work<'_> {
     async fn recover(&mut self, chance: f64) -> Result<(), StoreError> {
         let stalled = format!(
             "select {COLUMNS}, lease_id from jobs where state = 'active' and lease_until <= $1 \
-             order by lease_until limit $2{}",
+             order by lease_until limit {PAGE}{}",
             self.table.store.taking()
         );
-        let stalled = sql(stalled).bind(self.now.as_microsecond()).bind(PAGE);
+        let stalled = sql(stalled).bind(self.now.as_microsecond());
         for row in self.transaction.fetch(&stalled).await? {
             let (Some(job), Some(lease)) = (Claimed::read(&row), row.text(18)) else {
                 continue;
@@ -234,13 +234,12 @@ impl Work<'_> {
     async fn let_in(&mut self) -> Result<(), StoreError> {
         let store = &self.table.store;
         let due = format!(
-            "select id from jobs where state = 'delayed' and due_at <= $1 order by due_at limit $2{}",
+            "select id from jobs where state = 'delayed' and due_at <= $1 order by due_at limit {PAGE}{}",
             store.taking()
         );
         let due = store.among("id", &due);
         let due = sql(format!("update jobs set state = 'waiting' where {due}"))
-            .bind(self.now.as_microsecond())
-            .bind(PAGE);
+            .bind(self.now.as_microsecond());
         self.transaction.execute(&due).await.map(drop)
     }
 
@@ -252,7 +251,8 @@ impl Work<'_> {
         let store = &self.table.store;
         let next = format!(
             "select id from jobs where state = 'waiting' and queue = $4 \
-             order by priority desc, due_at, id limit $5{}",
+             order by priority desc, due_at, id {}{}",
+            limit(5),
             store.taking()
         );
         let next = store.among("id", &next);

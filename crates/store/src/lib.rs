@@ -52,7 +52,7 @@ mod gate;
 pub use gate::{Call, Gate};
 
 mod text;
-pub use text::{BySize, MAX_ROWS};
+pub use text::{BySize, MAX_ROWS, limit};
 
 mod insertion;
 pub use insertion::Insertion;

@@ -14,7 +14,7 @@ use crate::classify::Database;
 use crate::column::{Unreadable, bind_partition, bytes_at, partition_at};
 use crate::commit::Failed;
 use crate::dialect::Dialects;
-use crate::text::{BySize, MAX_ROWS, tuples};
+use crate::text::{BySize, MAX_ROWS, limit, tuples};
 
 /// What [`outbox_row`] reads.
 pub(crate) const COLUMNS: &str =
@@ -22,7 +22,8 @@ pub(crate) const COLUMNS: &str =
 
 static ALL: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "select {COLUMNS} from outbox where due_at is null and sequence > $1 order by sequence limit $2"
+        "select {COLUMNS} from outbox where due_at is null and sequence > $1 order by sequence {}",
+        limit(2)
     )
 });
 
@@ -31,7 +32,8 @@ static OF_PARTITIONS: LazyLock<BySize> = LazyLock::new(|| {
         let wanted = tuples(rows, 2, 2, |_, first| format!("(${first}, ${})", first + 1));
         format!(
             "select {COLUMNS} from outbox where due_at is null and sequence > $1 \
-             and (source_topic, source_partition) in (values {wanted}) order by sequence limit $2"
+             and (source_topic, source_partition) in (values {wanted}) order by sequence {}",
+            limit(2)
         )
     })
 });

@@ -12,7 +12,7 @@ use crate::classify::Database;
 use crate::column::{Unreadable, bind_partition, lane_hash};
 use crate::commit::Failed;
 use crate::dialect::Dialects;
-use crate::text::{BySize, OfPartitions, tuples};
+use crate::text::{BySize, MAX_ROWS, OfPartitions, limit, tuples};
 
 mod row;
 use row::{
@@ -23,7 +23,8 @@ use row::{
 static LANE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "select {COLUMNS} from parked where source_topic = $1 and source_partition = $2 and lane_hash = $3 \
-         order by sequence limit $4"
+         order by sequence {}",
+        limit(4)
     )
 });
 
@@ -165,8 +166,8 @@ pub(crate) async fn claim(
             None => done.push(&message.position),
         }
     }
-    let claimed = take_out(connection, CLAIM.of(database), &done).await?
-        + write(connection, &CLAIM_AGAIN, &again, bind_again).await?;
+    let claimed =
+        take_out(connection, CLAIM.of(database), &done).await? + change(connection, &again).await?;
     Ok(claimed == (done.len() + again.len()) as u64)
 }
 
@@ -192,26 +193,13 @@ pub(crate) async fn insert(
 ) -> Result<(), Failed> {
     let new = messages.iter().filter(|one| one.claim != Claim::Parked);
     let rows: Vec<&ParkedRow> = new.filter_map(|one| one.parked.as_deref()).collect();
-    let written = write(connection, &INSERT, &rows, bind_row).await;
-    written.map(drop)
-}
-
-/// Writes rows, and says how many.
-async fn write(
-    connection: &mut AnyConnection,
-    texts: &'static BySize,
-    rows: &[&ParkedRow],
-    bind: for<'q> fn(AnyQuery<'q>, &'q ParkedRow) -> AnyQuery<'q>,
-) -> Result<u64, Failed> {
-    let mut written = 0;
-    for (text, chunk) in rows.chunks(WIDE).flat_map(|rows| texts.split(rows)) {
+    for (text, chunk) in rows.chunks(WIDE).flat_map(|rows| INSERT.split(rows)) {
         let query = chunk
             .iter()
-            .fold(sqlx::query(text), |query, row| bind(query, row));
-        let done = query.execute(&mut *connection).await;
-        written += done.map_err(|error| (text, error))?.rows_affected();
+            .fold(sqlx::query(text), |query, row| bind_row(query, row));
+        execute(connection, text, query).await?;
     }
-    Ok(written)
+    Ok(())
 }
 
 async fn take_out(
@@ -220,14 +208,37 @@ async fn take_out(
     positions: &[&Position],
 ) -> Result<u64, Failed> {
     let mut taken = 0;
-    for (text, chunk) in texts.split(positions) {
-        let query = chunk.iter().fold(sqlx::query(text), |query, position| {
+    for chunk in positions.chunks(MAX_ROWS) {
+        let (text, size) = texts.holding(chunk.len());
+        let wanted = chunk.iter().chain(std::iter::repeat(&chunk[0])).take(size);
+        let query = wanted.fold(sqlx::query(text), |query, position| {
             bind_partition(query, &position.partition).bind(position.offset.0)
         });
-        let done = query.execute(&mut *connection).await;
-        taken += done.map_err(|error| (text, error))?.rows_affected();
+        taken += execute(connection, text, query).await?;
     }
     Ok(taken)
+}
+
+async fn change(connection: &mut AnyConnection, rows: &[&ParkedRow]) -> Result<u64, Failed> {
+    let mut changed = 0;
+    for chunk in rows.chunks(WIDE) {
+        let (text, size) = CLAIM_AGAIN.holding(chunk.len());
+        // A row that is given twice changes once.
+        let wanted = chunk.iter().chain(std::iter::repeat(&chunk[0])).take(size);
+        let query = wanted.fold(sqlx::query(text), |query, row| bind_again(query, row));
+        changed += execute(connection, text, query).await?;
+    }
+    Ok(changed)
+}
+
+/// Runs a statement, and says how many rows it wrote.
+async fn execute(
+    connection: &mut AnyConnection,
+    text: &'static str,
+    query: AnyQuery<'_>,
+) -> Result<u64, Failed> {
+    let done = query.execute(connection).await;
+    Ok(done.map_err(|error| (text, error))?.rows_affected())
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
-//! How SQLite goes about a statement, for tests: what a commit looks for must cost the same however large its table is.
+//! How SQLite goes about a statement, for tests: what runs often must be prepared once, and cost the same however large its
+//! table is.
 
 use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::SqlStore;
 
 /// # Panics
-/// If the statement looks through the table, or through one of its indexes, from one end to the other.
+/// If the statement looks through the table, or through one of its indexes, from one end to the other; or if its limit
+/// makes SQLite prepare it anew each time (see [`limit`](crate::limit)).
 pub(crate) async fn finds_by_index(table: &str, statement: &str) {
+    assert!(!statement.contains("limit $"), "{statement}");
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("store.db");
     let url = format!("sqlite:{}", file.display());

@@ -47,6 +47,12 @@ impl BySize {
     }
 }
 
+/// `limit $n`, for statements that run often. Of a parameter that stands there alone, SQLite (since 3.47) makes the plan by
+/// its value, and prepares the statement anew whenever one is bound.
+pub fn limit(parameter: usize) -> String {
+    format!("limit cast(${parameter} as bigint)")
+}
+
 /// `(a, b), (c, d)`: one tuple a row, made by `row` from the number of its first own parameter. `shared` parameters
 /// come before, the same for all rows.
 pub(crate) fn tuples(

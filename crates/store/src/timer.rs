@@ -13,13 +13,14 @@ use crate::column::{name_hash, time, time_at};
 use crate::commit::Failed;
 use crate::dialect::Dialects;
 use crate::outbox::{COLUMNS, bind_row, outbox_row};
-use crate::text::{BySize, MAX_ROWS, tuples};
+use crate::text::{BySize, MAX_ROWS, limit, tuples};
 
 static CLAIM: LazyLock<Dialects<String>> = LazyLock::new(|| {
     Dialects::new(|database| {
         let due = format!(
             "select id from outbox where due_at is not null and coalesce(claimed_until, due_at) <= $1 \
-             order by coalesce(claimed_until, due_at), sequence limit $3{}",
+             order by coalesce(claimed_until, due_at), sequence {}{}",
+            limit(3),
             database.taking()
         );
         let claimed = database.among("id", &due);

@@ -9,6 +9,7 @@ use sqlx::{AnyConnection, Row as _};
 use crate::SqlStore;
 use crate::classify::Database;
 use crate::dialect::Dialects;
+use crate::text::limit;
 
 /// Rows up to which the inbox is counted; above, its size is estimated. It is the one table that is large in health, and
 /// reading all of it every few seconds would cost more than the messages do.
@@ -23,7 +24,8 @@ static PRUNE: LazyLock<Dialects<String>> = LazyLock::new(|| {
         let address = database.row_address();
         let old = format!(
             "select {address} from inbox where redrivable = $1 and handled_at < $2 \
-             order by handled_at limit $3{}",
+             order by handled_at {}{}",
+            limit(3),
             database.taking()
         );
         format!("delete from inbox where {}", database.among(address, &old))

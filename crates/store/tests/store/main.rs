@@ -143,6 +143,7 @@ on_every_store! {
         heads_are_the_first_rows_of_their_lanes,
         a_lane_is_read_in_pages_of_its_first_rows,
         a_row_that_is_parked_again_is_replaced,
+        rows_are_drained_and_parked_again_in_one_commit,
         a_claim_on_a_row_that_is_gone_is_a_duplicate,
         a_redrive_releases_the_dead_message_of_its_key,
         a_long_key_can_be_parked;

@@ -196,6 +196,33 @@ pub(crate) async fn a_row_that_is_parked_again_is_replaced(store: &impl Store) {
     assert_eq!(lane(store, "a", 0).await, [again, row("a", position(0, 2))]);
 }
 
+pub(crate) async fn rows_are_drained_and_parked_again_in_one_commit(store: &impl Store) {
+    // More of each than one statement takes, and no round number.
+    let rows: Vec<_> = (0..150).map(|n| row("a", position(0, n))).collect();
+    park(store, &rows).await;
+    let (drained, failed) = rows.split_at(75);
+    let again = |row: &ParkedRow| ParkedRow {
+        attempts: 2,
+        due_at: at(900),
+        failure: Some(failure()),
+        ..row.clone()
+    };
+    let failed: Vec<_> = failed.iter().map(again).collect();
+
+    let drained = drained.iter().map(|row| draining(row.position.clone()));
+    let retried = failed.iter().cloned().map(|row| Finished {
+        claim: Claim::Parked,
+        ..parking(row)
+    });
+    let batch: Vec<_> = drained.chain(retried).collect();
+    store.commit_now(&batch).await.expect("committed");
+
+    assert_eq!(lane(store, "a", 0).await, failed);
+    let twice = store.commit_now(&batch).await;
+    assert!(matches!(twice, Err(StoreError::Duplicate)), "{twice:?}");
+    assert_eq!(lane(store, "a", 0).await, failed);
+}
+
 pub(crate) async fn a_claim_on_a_row_that_is_gone_is_a_duplicate(store: &impl Store) {
     park(store, &[row("a", position(0, 1)), row("b", position(0, 2))]).await;
     let drained = draining(position(0, 1));

@@ -6,6 +6,7 @@
 
 mod queue;
 mod send;
+mod sending;
 mod task;
 mod timer_queue;
 mod timers;
@@ -118,8 +119,8 @@ impl Relay {
             .unwrap_or_else(|_| Err(StoreError::Unavailable("the outbox relay has ended".into())))
     }
 
-    /// Waits until the rows of these partitions are published, but for topics that cannot be written: whatever comes
-    /// later for such a topic queues behind them.
+    /// Waits until the rows of these partitions are published, but for topics that cannot be written or do not answer:
+    /// whatever comes later for such a topic queues behind them.
     pub(crate) async fn settle(&self, partitions: Vec<TopicPartition>) {
         let (done, settled) = oneshot::channel();
         self.request(Request::Settle { partitions, done }).await;
@@ -127,7 +128,8 @@ impl Relay {
         settled.await.unwrap_or_default();
     }
 
-    /// As [`Relay::settle`], and lets the partitions go.
+    /// As [`Relay::settle`], and lets the partitions go. It waits for topics that do not answer too: what they have been
+    /// sent would be sent again by the next owner.
     pub(crate) async fn hand_over(&self, partitions: Vec<TopicPartition>) {
         let (done, settled) = oneshot::channel();
         self.request(Request::HandOver { partitions, done }).await;

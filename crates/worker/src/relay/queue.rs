@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_event::TopicPartition;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::sending::Sending;
 use crate::backoff::Backoff;
 use crate::failure::chain;
 use crate::{OutboxRow, PublishError};
@@ -19,8 +21,7 @@ const CAPACITY: usize = 2_000;
 pub(super) struct TopicQueue {
     topic: Arc<str>,
     rows: VecDeque<OutboxRow>,
-    /// Where the rows being sent come from.
-    sending: Option<Vec<TopicPartition>>,
+    sending: Option<Sending>,
     /// The lowest sequence that was left in the store for want of room.
     spilled_from: Option<i64>,
     /// Whether what was left there is being read. Until it is, whatever is committed is behind it.
@@ -86,7 +87,7 @@ impl TopicQueue {
             return None;
         }
         let rows: Vec<_> = self.rows.drain(..most.min(self.rows.len())).collect();
-        self.sending = Some(rows.iter().map(|row| row.source.clone()).collect());
+        self.sending = Some(Sending::of(&rows));
         let wait = self.failing.as_mut().map(Backoff::delay);
         Some((rows, wait))
     }
@@ -112,12 +113,27 @@ impl TopicQueue {
 
     /// Whether rows of these partitions are on their way. A topic that cannot be written is not waited for.
     pub(super) fn is_busy_with(&self, partitions: &[TopicPartition]) -> bool {
-        let sending = self.sending.iter().flatten();
-        let mut sources = self.rows.iter().map(|row| &row.source).chain(sending);
+        let mut rows = self.rows.iter();
+        let sending = self.sending.as_ref();
         self.failing.is_none()
             && (self.spilled_from.is_some()
                 || self.reloading
-                || sources.any(|source| partitions.contains(source)))
+                || rows.any(|row| partitions.contains(&row.source))
+                || sending.is_some_and(|sending| sending.has_some_of(partitions)))
+    }
+
+    /// When the batch under way makes the topic a stuck one.
+    pub(super) fn stuck_at(&self) -> Option<Instant> {
+        self.sending.as_ref().map(Sending::stuck_at)
+    }
+
+    /// Whether the topic neither takes rows nor refuses them.
+    pub(super) fn is_stuck(&self, now: Instant) -> bool {
+        self.stuck_at().is_some_and(|stuck| stuck <= now)
+    }
+
+    pub(super) fn tell_of_stuck(&self) {
+        warn!(topic = %self.topic, "the topic takes no rows and refuses none; what takes over does not wait for it any longer");
     }
 
     /// Forgets the rows of these partitions: they are somebody else's now. Returns what was held.

@@ -120,6 +120,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
     /// Works until the last handle is dropped.
     pub(super) async fn run(mut self) {
         loop {
+            let stuck_at = self.next_stuck_at();
             tokio::select! {
                 biased;
                 request = self.requests.recv() => match request {
@@ -133,6 +134,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 () = at(self.timers.wakes_at()), if self.may_claim() => self.claim(),
                 () = at(self.clear_at), if self.clearing.is_none() => self.start_clearing(),
                 () = sleep_until(self.sweep_at) => self.sweep(),
+                () = at(stuck_at) => self.tell_of_stuck(),
             }
             self.start_sends();
             self.start_load();
@@ -399,14 +401,33 @@ impl<S: Store, P: Publisher> Task<S, P> {
         }
     }
 
+    /// When the next topic is stuck, if somebody is waiting.
+    fn next_stuck_at(&self) -> Option<Instant> {
+        if self.waiters.is_empty() {
+            return None;
+        }
+        let now = Instant::now();
+        let stuck = self.queues.values().filter_map(TopicQueue::stuck_at);
+        stuck.filter(|stuck| *stuck > now).min()
+    }
+
+    fn tell_of_stuck(&self) {
+        let now = Instant::now();
+        for queue in self.queues.values().filter(|queue| queue.is_stuck(now)) {
+            queue.tell_of_stuck();
+        }
+    }
+
     /// A hand-over waits for the timers being sent too, so that the next owner does not send them again; the last one for
     /// every timer that was claimed, whosever it is: this process may end then. A partition that is taken over does not:
-    /// timers come at any time.
+    /// timers come at any time. Nor does it wait for a topic that does not answer.
     fn is_busy_for(&self, waiter: &Waiter) -> bool {
         let partitions = &waiter.partitions;
+        let now = Instant::now();
         let mut acknowledged = self.acknowledged.iter().chain(&self.being_cleared);
         self.queues
             .values()
+            .filter(|queue| waiter.hand_over || !queue.is_stuck(now))
             .any(|queue| queue.is_busy_with(partitions))
             || waiter.hand_over && self.timers.is_sending(partitions)
             || waiter.is_letting_go() && self.owned.is_empty() && self.timers.are_claimed()

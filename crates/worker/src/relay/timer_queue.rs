@@ -2,22 +2,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use longshore_event::TopicPartition;
 use tokio::time::Instant;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::sending::Sending;
 use crate::failure::chain;
 use crate::{OutboxRow, PublishError};
 
 /// Claimed timers of one topic in memory. As long as the topic is written, no more are claimed at the bound. Those of a
 /// stuck topic are left alone beyond it, until their lease is over.
 pub(super) const SHARE: usize = 2_000;
-/// After this long without an answer a topic is stuck, and claims no longer wait for it. An election of a leader is over
-/// before.
-const STUCK: Duration = Duration::from_secs(10);
 
 /// The timers of one topic.
 #[derive(Debug)]
@@ -29,12 +26,6 @@ pub(super) struct TimerQueue {
     held: usize,
     /// Whether the last batch failed, so that an outage is told once.
     failing: bool,
-}
-
-#[derive(Debug)]
-struct Sending {
-    since: Instant,
-    sources: Vec<TopicPartition>,
 }
 
 impl TimerQueue {
@@ -64,10 +55,7 @@ impl TimerQueue {
             return None;
         }
         let rows: Vec<_> = self.rows.drain(..most.min(self.rows.len())).collect();
-        self.sending = Some(Sending {
-            since: Instant::now(),
-            sources: rows.iter().map(|row| row.source.clone()).collect(),
-        });
+        self.sending = Some(Sending::of(&rows));
         Some(rows)
     }
 
@@ -104,10 +92,8 @@ impl TimerQueue {
 
     /// Whether timers of these partitions are being sent.
     pub(super) fn is_sending(&self, partitions: &[TopicPartition]) -> bool {
-        let sources = self.sending.iter().flat_map(|sending| &sending.sources);
-        sources
-            .into_iter()
-            .any(|source| partitions.contains(source))
+        let sending = self.sending.as_ref();
+        sending.is_some_and(|sending| sending.has_some_of(partitions))
     }
 
     /// How many claims must reckon with; `None` while the topic is stuck.
@@ -118,6 +104,6 @@ impl TimerQueue {
 
     /// When the batch under way makes the topic a stuck one.
     pub(super) fn stuck_at(&self) -> Option<Instant> {
-        self.sending.as_ref().map(|sending| sending.since + STUCK)
+        self.sending.as_ref().map(Sending::stuck_at)
     }
 }

@@ -93,6 +93,37 @@ async fn a_handler_that_needs_the_store_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn taking_over_does_not_wait_for_ever_for_a_topic_that_does_not_answer() {
+    let bench = Bench::new(1);
+    bench.publisher.unavailable();
+    bench.produce("a", &["1"]);
+    let first = bench.start();
+    bench
+        .until_true("it is committed", |bench| {
+            !bench.store.outbox_rows().is_empty()
+        })
+        .await;
+    first.crash().await;
+    bench.produce("a", &["2"]);
+
+    let second = bench.start();
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(bench.calls.started("2"), 0, "it may answer yet");
+    bench
+        .until_true("it goes on", |bench| bench.calls.started("2") == 1)
+        .await;
+
+    bench.publisher.available();
+    bench.until("echoes", 2).await;
+    second.stop().await.expect("left in good order");
+    assert_eq!(
+        bench.texts("echoes"),
+        ["1", "2"],
+        "what came later is behind"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_commit_whose_answer_is_lost_takes_effect_once_and_is_published() {
     let bench = Bench::new(1);
     bench.store.lose_answer_of_commit(1);

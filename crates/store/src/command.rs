@@ -98,7 +98,9 @@ async fn write(
         row.sequence = sequence;
     }
     let rows: Vec<&OutboxRow> = rows.iter().collect();
-    outbox::insert(connection, &rows, now).await.map_err(failed)
+    outbox::insert(database, connection, &rows, now)
+        .await
+        .map_err(failed)
 }
 
 /// The last of `count` sequences that are the caller's.

@@ -91,14 +91,16 @@ async fn write(
         .await
         .map_err(failed)?;
     let rows: Vec<&OutboxRow> = messages.iter().flat_map(|one| &one.outbox).collect();
-    outbox::insert(connection, &rows, now)
+    outbox::insert(database, connection, &rows, now)
         .await
         .map_err(failed)?;
     let timers: Vec<&TimerChange> = messages.iter().flat_map(|one| &one.timers).collect();
-    timer::change(connection, &timers, now)
+    timer::change(database, connection, &timers, now)
         .await
         .map_err(failed)?;
-    parked::insert(connection, messages).await.map_err(failed)
+    parked::insert(database, connection, messages)
+        .await
+        .map_err(failed)
 }
 
 /// The statements of all messages, in the order of their keys: two instances that have messages of the same keys then

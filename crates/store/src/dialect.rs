@@ -26,6 +26,18 @@ impl<T> Dialects<T> {
 }
 
 impl Database {
+    /// A statement whose parameters stand in it in their order, each once, for inserts with many of them. sqlx asks SQLite
+    /// for the name of every parameter, and SQLite looks through all names each time; nameless ones have their place.
+    ///
+    /// # Panics
+    /// If the parameters stand in another order: their values would be mixed up.
+    pub(crate) fn in_order(self, text: &str) -> String {
+        match self {
+            Self::Sqlite => nameless(text),
+            Self::Postgres => text.to_owned(),
+        }
+    }
+
     /// Begins a transaction that writes. SQLite's own `begin` starts as a reader and fails at its first write if somebody
     /// else (an operator's shell) wrote since; this one waits for them first.
     pub(crate) fn begin(self) -> &'static str {
@@ -84,5 +96,39 @@ impl Database {
             Self::Sqlite => "",
             Self::Postgres => " collate \"C\"",
         }
+    }
+}
+
+fn nameless(text: &str) -> String {
+    let mut pieces = text.split('$');
+    let mut nameless = pieces.next().unwrap_or_default().to_owned();
+    for (place, piece) in (1..).zip(pieces) {
+        let rest = piece.trim_start_matches(|character: char| character.is_ascii_digit());
+        let number = piece[..piece.len() - rest.len()].parse::<usize>();
+        assert_eq!(number, Ok(place), "parameters stand in their order: {text}");
+        nameless.push('?');
+        nameless.push_str(rest);
+    }
+    nameless
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_in_their_order_need_no_names_in_sqlite() {
+        let text = "insert into t (a, b) values ($1, $2), ($3, 7), ($4, $5)";
+        assert_eq!(
+            Database::Sqlite.in_order(text),
+            "insert into t (a, b) values (?, ?), (?, 7), (?, ?)"
+        );
+        assert_eq!(Database::Postgres.in_order(text), text);
+    }
+
+    #[test]
+    #[should_panic = "parameters stand in their order"]
+    fn a_parameter_that_is_used_twice_needs_its_name() {
+        Database::Sqlite.in_order("values ($1, $2), ($3, $1)");
     }
 }

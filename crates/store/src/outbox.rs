@@ -14,7 +14,7 @@ use crate::classify::Database;
 use crate::column::{Unreadable, bind_partition, bytes_at, partition_at};
 use crate::commit::Failed;
 use crate::dialect::Dialects;
-use crate::text::{BySize, MAX_ROWS, limit, tuples};
+use crate::text::{BySize, MAX_ROWS, limit, parameters, tuples};
 
 /// What [`outbox_row`] reads.
 pub(crate) const COLUMNS: &str =
@@ -38,13 +38,14 @@ static OF_PARTITIONS: LazyLock<BySize> = LazyLock::new(|| {
     })
 });
 
-static INSERT: LazyLock<BySize> = LazyLock::new(|| {
-    BySize::new(|rows| {
-        let values = tuples(rows, 8, 1, |_, first| {
-            let own: Vec<String> = (first..first + 8).map(|n| format!("${n}")).collect();
-            format!("({}, $1)", own.join(", "))
-        });
-        format!("insert into outbox ({COLUMNS}, created_at) values {values} on conflict do nothing")
+static INSERT: LazyLock<Dialects<BySize>> = LazyLock::new(|| {
+    Dialects::new(|database| {
+        BySize::new(|rows| {
+            let values = parameters(rows, 9);
+            database.in_order(&format!(
+                "insert into outbox ({COLUMNS}, created_at) values {values} on conflict do nothing"
+            ))
+        })
     })
 });
 
@@ -132,15 +133,15 @@ impl SqlStore {
 /// Adds rows to the outbox of the transaction that `connection` is in. A row whose id is there already is the same
 /// row, from a message whose inbox row was pruned before its outbox row was sent.
 pub(crate) async fn insert(
+    database: Database,
     connection: &mut AnyConnection,
     rows: &[&OutboxRow],
     now: i64,
 ) -> Result<(), Failed> {
-    for (text, rows) in INSERT.split(rows) {
-        let mut query = sqlx::query(text).bind(now);
-        for row in rows {
-            query = bind_row(query, row);
-        }
+    for (text, rows) in INSERT.of(database).split(rows) {
+        let query = rows.iter().fold(sqlx::query(text), |query, row| {
+            bind_row(query, row).bind(now)
+        });
         query
             .execute(&mut *connection)
             .await

@@ -12,7 +12,7 @@ use crate::classify::Database;
 use crate::column::{Unreadable, bind_partition, lane_hash};
 use crate::commit::Failed;
 use crate::dialect::Dialects;
-use crate::text::{BySize, MAX_ROWS, OfPartitions, limit, tuples};
+use crate::text::{BySize, MAX_ROWS, OfPartitions, limit, parameters, tuples};
 
 mod row;
 use row::{
@@ -54,49 +54,46 @@ fn take_out_texts(condition: &str) -> Dialects<BySize> {
 }
 
 /// Nothing that is indexed changes, so that a retry costs a row and no index.
-static CLAIM_AGAIN: LazyLock<BySize> = LazyLock::new(|| {
-    BySize::new(|rows| {
-        // Both databases call the columns of `values` so. Of a null, PostgreSQL cannot guess the type.
-        let given = tuples(rows, AGAIN.len(), 0, |_, first| {
-            let casts = AGAIN.iter().zip(first..);
-            let casts = casts.map(|((_, kind), number)| format!("cast(${number} as {kind})"));
-            format!("({})", casts.collect::<Vec<_>>().join(", "))
-        });
-        let equal: Vec<String> = (1..)
-            .zip(AGAIN)
-            .map(|(number, (name, _))| format!("{name} = column{number}"))
-            .collect();
-        let (position, changed) = equal.split_at(3);
-        format!(
-            "update parked set {} from (values {given}) as given where {} and held = 0",
-            changed.join(", "),
-            position.join(" and ")
-        )
-    })
+static CLAIM_AGAIN: LazyLock<Dialects<BySize>> = LazyLock::new(|| {
+    Dialects::new(|database| BySize::new(|rows| claim_again_text(database, rows)))
 });
 
-/// Rows of one statement that has many columns a row: more rows would cost SQLite more (see [`BySize`]).
-const WIDE: usize = 16;
+fn claim_again_text(database: Database, rows: usize) -> String {
+    // Both databases call the columns of `values` so. Of a null, PostgreSQL cannot guess the type.
+    let given = tuples(rows, AGAIN.len(), 0, |_, first| {
+        let casts = AGAIN.iter().zip(first..);
+        let casts = casts.map(|((_, kind), number)| format!("cast(${number} as {kind})"));
+        format!("({})", casts.collect::<Vec<_>>().join(", "))
+    });
+    let equal: Vec<String> = (1..)
+        .zip(AGAIN)
+        .map(|(number, (name, _))| format!("{name} = column{number}"))
+        .collect();
+    let (position, changed) = equal.split_at(3);
+    database.in_order(&format!(
+        "update parked set {} from (values {given}) as given where {} and held = 0",
+        changed.join(", "),
+        position.join(" and ")
+    ))
+}
 
 /// A row that is there already belongs to a message whose inbox row was pruned while it was parked, and which the log
 /// then gave again.
-static INSERT: LazyLock<BySize> = LazyLock::new(|| {
-    BySize::new(|rows| {
-        let values = tuples(rows, COUNT, 0, |_, first| {
-            let own: Vec<String> = (first..first + COUNT).map(|n| format!("${n}")).collect();
-            format!("({})", own.join(", "))
-        });
-        let replaced: Vec<String> = COLUMNS
-            .split(", ")
-            .map(|column| format!("{column} = excluded.{column}"))
-            .collect();
-        format!(
-            "insert into parked ({COLUMNS}) values {values} \
-             on conflict (source_topic, source_partition, source_offset) do update set {}",
-            replaced.join(", ")
-        )
-    })
-});
+static INSERT: LazyLock<Dialects<BySize>> =
+    LazyLock::new(|| Dialects::new(|database| BySize::new(|rows| insert_text(database, rows))));
+
+fn insert_text(database: Database, rows: usize) -> String {
+    let values = parameters(rows, COUNT);
+    let replaced: Vec<String> = COLUMNS
+        .split(", ")
+        .map(|column| format!("{column} = excluded.{column}"))
+        .collect();
+    database.in_order(&format!(
+        "insert into parked ({COLUMNS}) values {values} \
+         on conflict (source_topic, source_partition, source_offset) do update set {}",
+        replaced.join(", ")
+    ))
+}
 
 impl SqlStore {
     pub(crate) async fn read_heads(
@@ -166,8 +163,8 @@ pub(crate) async fn claim(
             None => done.push(&message.position),
         }
     }
-    let claimed =
-        take_out(connection, CLAIM.of(database), &done).await? + change(connection, &again).await?;
+    let claimed = take_out(connection, CLAIM.of(database), &done).await?
+        + change(database, connection, &again).await?;
     Ok(claimed == (done.len() + again.len()) as u64)
 }
 
@@ -188,12 +185,13 @@ pub(crate) async fn release(
 
 /// Puts in the rows of messages that do not come from here, or in the place of those that are there.
 pub(crate) async fn insert(
+    database: Database,
     connection: &mut AnyConnection,
     messages: &[Finished],
 ) -> Result<(), Failed> {
     let new = messages.iter().filter(|one| one.claim != Claim::Parked);
     let rows: Vec<&ParkedRow> = new.filter_map(|one| one.parked.as_deref()).collect();
-    for (text, chunk) in rows.chunks(WIDE).flat_map(|rows| INSERT.split(rows)) {
+    for (text, chunk) in INSERT.of(database).split(&rows) {
         let query = chunk
             .iter()
             .fold(sqlx::query(text), |query, row| bind_row(query, row));
@@ -219,10 +217,14 @@ async fn take_out(
     Ok(taken)
 }
 
-async fn change(connection: &mut AnyConnection, rows: &[&ParkedRow]) -> Result<u64, Failed> {
+async fn change(
+    database: Database,
+    connection: &mut AnyConnection,
+    rows: &[&ParkedRow],
+) -> Result<u64, Failed> {
     let mut changed = 0;
-    for chunk in rows.chunks(WIDE) {
-        let (text, size) = CLAIM_AGAIN.holding(chunk.len());
+    for chunk in rows.chunks(MAX_ROWS) {
+        let (text, size) = CLAIM_AGAIN.of(database).holding(chunk.len());
         // A row that is given twice changes once.
         let wanted = chunk.iter().chain(std::iter::repeat(&chunk[0])).take(size);
         let query = wanted.fold(sqlx::query(text), |query, row| bind_again(query, row));
@@ -251,7 +253,7 @@ mod tests {
         for rows in [1, 8] {
             finds_by_index("parked", CLAIM.of(Database::Sqlite).holding(rows).0).await;
             finds_by_index("parked", RELEASE.of(Database::Sqlite).holding(rows).0).await;
-            finds_by_index("parked", CLAIM_AGAIN.holding(rows).0).await;
+            finds_by_index("parked", CLAIM_AGAIN.of(Database::Sqlite).holding(rows).0).await;
         }
         finds_by_index("parked", &LANE).await;
     }

@@ -10,7 +10,8 @@ use sqlx::query::Query;
 
 /// Sizes are the powers of two up to 64 rows: any number of rows takes at most six statements more than it must. More
 /// rows would save PostgreSQL a few round trips and cost SQLite far more: sqlx asks it for the name of every parameter,
-/// and it looks through all of them each time, so that the cost of a statement grows with the square of its rows.
+/// and it looks through all of them each time, so that the cost of a statement grows with the square of its rows. Those
+/// with many parameters a row are better off without names (`Database::in_order`).
 const SIZES: usize = 7;
 
 /// Rows of the largest size.
@@ -65,6 +66,14 @@ pub(crate) fn tuples(
         .map(|index| row(index, shared + 1 + index * columns))
         .collect();
     tuples.join(", ")
+}
+
+/// `($1, $2), ($3, $4)`: one tuple a row, all of parameters.
+pub(crate) fn parameters(rows: usize, columns: usize) -> String {
+    tuples(rows, columns, 0, |_, first| {
+        let own: Vec<String> = (first..first + columns).map(|n| format!("${n}")).collect();
+        format!("({})", own.join(", "))
+    })
 }
 
 /// A condition on `source_topic` and `source_partition`, for any number of partitions in one statement. The text changes

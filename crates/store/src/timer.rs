@@ -9,11 +9,12 @@ use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use crate::SqlStore;
+use crate::classify::Database;
 use crate::column::{name_hash, time, time_at};
 use crate::commit::Failed;
 use crate::dialect::Dialects;
 use crate::outbox::{COLUMNS, bind_row, outbox_row};
-use crate::text::{BySize, MAX_ROWS, limit, tuples};
+use crate::text::{BySize, MAX_ROWS, limit, parameters, tuples};
 
 static CLAIM: LazyLock<Dialects<String>> = LazyLock::new(|| {
     Dialects::new(|database| {
@@ -38,15 +39,14 @@ static CANCEL: LazyLock<BySize> = LazyLock::new(|| {
     })
 });
 
-static SET: LazyLock<BySize> = LazyLock::new(|| {
-    BySize::new(|rows| {
-        let values = tuples(rows, 10, 1, |_, first| {
-            let own: Vec<String> = (first..first + 10).map(|n| format!("${n}")).collect();
-            format!("({}, $1)", own.join(", "))
-        });
-        format!(
-            "insert into outbox ({COLUMNS}, due_at, name_hash, created_at) values {values} on conflict do nothing"
-        )
+static SET: LazyLock<Dialects<BySize>> = LazyLock::new(|| {
+    Dialects::new(|database| {
+        BySize::new(|rows| {
+            let values = parameters(rows, 11);
+            database.in_order(&format!(
+                "insert into outbox ({COLUMNS}, due_at, name_hash, created_at) values {values} on conflict do nothing"
+            ))
+        })
     })
 });
 
@@ -89,6 +89,7 @@ impl SqlStore {
 /// Sets and cancels timers in the transaction that `connection` is in. On PostgreSQL a cancellation waits for a claim that
 /// is under way, and then passes over its row.
 pub(crate) async fn change(
+    database: Database,
     connection: &mut AnyConnection,
     changes: &[&TimerChange],
     now: i64,
@@ -101,12 +102,13 @@ pub(crate) async fn change(
         let done = query.execute(&mut *connection).await;
         done.map_err(|error| (text, error))?;
     }
-    for (text, chunk) in SET.split(&outcome.set) {
-        let mut query = sqlx::query(text).bind(now);
+    for (text, chunk) in SET.of(database).split(&outcome.set) {
+        let mut query = sqlx::query(text);
         for (timer, name) in chunk {
             query = bind_row(query, &timer.row)
                 .bind(time(timer.due_at))
-                .bind(name.as_ref().map(|name| &name.as_bytes()[..]));
+                .bind(name.as_ref().map(|name| &name.as_bytes()[..]))
+                .bind(now);
         }
         let done = query.execute(&mut *connection).await;
         done.map_err(|error| (text, error))?;
@@ -160,7 +162,6 @@ fn unavailable(error: sqlx::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classify::Database;
     use crate::plan::finds_by_index;
 
     #[tokio::test]

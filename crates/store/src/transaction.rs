@@ -148,7 +148,8 @@ impl Transaction {
         let changes: Vec<&TimerChange> = changes.iter().collect();
         let database = self.database;
         within(async {
-            let done = timer::change(&mut self.inner, &changes, now.as_millisecond()).await;
+            let done =
+                timer::change(database, &mut self.inner, &changes, now.as_millisecond()).await;
             done.map_err(|(text, error)| database.text_error(text, error))
         })
         .await

@@ -49,6 +49,14 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Some(format!(
                 "{most} keys wait, or are held until a redrive, which is the bound; only redrives are taken in"
             ))
+        } else if !self.taking_over.is_empty() {
+            let partitions = self.taking_over.len();
+            Some(format!(
+                "taking over {partitions} partitions: what others left of them is published first"
+            ))
+        } else if self.in_flight >= self.guide.settings.max_in_flight {
+            let most = self.guide.settings.max_in_flight;
+            Some(format!("{most} messages are in flight, which is the bound"))
         } else {
             None
         }
@@ -61,7 +69,10 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                 topic: held.partition.topic.to_string(),
                 partition: held.partition.partition,
                 committed: held.committed.map(|offset| offset.0),
-                watermark: held.watermark.map(|offset| offset.0),
+                watermark: held.watermark.map(|offset| offset.0).or_else(|| {
+                    // What is below the first message that was read is finished by others.
+                    held.oldest.as_ref().map(|oldest| oldest.offset.0)
+                }),
                 end: self
                     .source
                     .end_offset(held.partition)
@@ -87,9 +98,10 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         let waits_here =
             |message: &crate::message::Message<H::Payload>| message.place == oldest.place;
         match self.lanes.find(oldest.place, waits_here) {
-            Some((key, Whereabouts::Waiting)) => {
+            Some((key, Whereabouts::Waiting(message))) => {
                 report.key = text(key);
                 report.state = OldestState::Waiting;
+                report.since = message.content.record().timestamp;
             }
             Some((key, Whereabouts::Out { lane, since })) => {
                 report.key = text(key);
@@ -109,6 +121,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                     Step::TakeOver(_) | Step::LoadParked(_) => None,
                 });
                 report.key = arriving.and_then(|message| text(&message.lane(self.guide.scope)));
+                report.since = arriving.and_then(|message| message.content.record().timestamp);
             }
         }
         report

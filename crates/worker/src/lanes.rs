@@ -69,8 +69,8 @@ const SPARE: usize = 16;
 
 /// Where a message of a lane is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Whereabouts {
-    Waiting,
+pub(crate) enum Whereabouts<'a, M> {
+    Waiting(&'a M),
     Out { lane: LaneId, since: Instant },
 }
 
@@ -193,7 +193,7 @@ impl<M> Lanes<M> {
         &self,
         place: Place,
         is_it: impl Fn(&M) -> bool,
-    ) -> Option<(&LaneKey, Whereabouts)> {
+    ) -> Option<(&LaneKey, Whereabouts<'_, M>)> {
         self.lanes.iter().enumerate().find_map(|(index, lane)| {
             let lane = lane.as_ref()?;
             let whereabouts = match lane.going.filter(|_| lane.out) {
@@ -201,8 +201,7 @@ impl<M> Lanes<M> {
                     lane: LaneId(index),
                     since,
                 },
-                _ if lane.waiting.iter().any(&is_it) => Whereabouts::Waiting,
-                _ => return None,
+                _ => Whereabouts::Waiting(lane.waiting.iter().find(|message| is_it(message))?),
             };
             Some((&lane.key, whereabouts))
         })

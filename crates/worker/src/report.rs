@@ -83,7 +83,7 @@ pub struct PartitionReport {
     pub partition: i32,
     /// The offset last committed to the group by this worker; `None` if it has not committed any yet.
     pub committed: Option<i64>,
-    /// The offset below which everything is finished; `None` if nothing has been finished yet.
+    /// The offset below which everything is finished; `None` if nothing has been read yet.
     pub watermark: Option<i64>,
     /// The end of the partition; `None` if it is not known yet.
     pub end: Option<i64>,
@@ -103,7 +103,7 @@ pub struct OldestReport {
     pub key: Option<String>,
     /// What is happening to it.
     pub state: OldestState,
-    /// Since when it is being handled.
+    /// Since when it is being handled; before that, when it was written. `None` while that is not known.
     pub since: Option<Timestamp>,
     /// Runs of the handler that failed.
     pub attempts: u32,

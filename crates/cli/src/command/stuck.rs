@@ -111,7 +111,7 @@ fn print(output: Output, page: &StatusPage) -> std::io::Result<()> {
     let waits = report
         .partitions
         .iter()
-        .filter(|partition| partition.oldest.is_some());
+        .filter(|partition| partition.oldest.is_some() || is_behind(partition));
     output.line(format_args!(
         "{name}: {} partitions, {} in flight, {} keys parked, {}",
         report.partitions.len(),
@@ -171,14 +171,8 @@ fn print(output: Output, page: &StatusPage) -> std::io::Result<()> {
     ]);
     let mut rows = 0;
     for partition in waits {
-        if let Some(oldest) = &partition.oldest {
-            table.row(
-                &row(report.at, partition, oldest)
-                    .each_ref()
-                    .map(String::as_str),
-            );
-            rows += 1;
-        }
+        table.row(&row(report.at, partition).each_ref().map(String::as_str));
+        rows += 1;
     }
     print_table(output, &table, rows)?;
     let mut table = Table::new(&[
@@ -235,9 +229,19 @@ fn not_asked(service: &ServiceReport) -> Option<String> {
     }
 }
 
-fn row(at: Timestamp, partition: &PartitionReport, oldest: &OldestReport) -> [String; 12] {
+/// Whether the log has more than was finished, though nothing of it is here.
+fn is_behind(partition: &PartitionReport) -> bool {
+    let (end, watermark) = (partition.end, partition.watermark);
+    end.zip(watermark)
+        .is_some_and(|(end, watermark)| end > watermark)
+}
+
+fn row(at: Timestamp, partition: &PartitionReport) -> [String; 12] {
     let number = |number: Option<i64>| number.map_or_else(dash, |number| number.to_string());
-    let state = match oldest.state {
+    let oldest = partition.oldest.as_ref();
+    let told =
+        |tell: &dyn Fn(&OldestReport) -> Option<String>| oldest.and_then(tell).unwrap_or_else(dash);
+    let state = |oldest: &OldestReport| match oldest.state {
         OldestState::Arriving => "arriving",
         OldestState::Waiting => "waiting",
         OldestState::Handling => "handling",
@@ -248,13 +252,13 @@ fn row(at: Timestamp, partition: &PartitionReport, oldest: &OldestReport) -> [St
         number(partition.watermark),
         number(partition.end),
         partition.in_flight.to_string(),
-        oldest.offset.to_string(),
-        oldest.key.clone().unwrap_or_else(dash),
-        state.to_owned(),
-        oldest.since.map_or_else(dash, |since| back(at, since)),
-        oldest.attempts.to_string(),
-        oldest.next_try.map_or_else(dash, |next| ahead(at, next)),
-        oldest.last_error.clone().unwrap_or_else(dash),
+        told(&|oldest| Some(oldest.offset.to_string())),
+        told(&|oldest| oldest.key.clone()),
+        told(&|oldest| Some(state(oldest).to_owned())),
+        told(&|oldest| oldest.since.map(|since| back(at, since))),
+        told(&|oldest| Some(oldest.attempts.to_string())),
+        told(&|oldest| oldest.next_try.map(|next| ahead(at, next))),
+        told(&|oldest| oldest.last_error.clone()),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! - [`usage`]: help, exit codes, completions, brokers that are down
 //! - [`topics`]: plan, apply, list
 //! - [`produce`]: what is sent, what is refused, how it is told
+//! - [`stuck`]: what workers wait for, over their admin ports
 //! - [`tail`]: where it begins, what it shows, when it leaves
 //! - [`dlq`]: dead letters, looked at
 //! - [`redrive`]: dead letters, taken back or given up
@@ -23,6 +24,7 @@ mod order;
 mod produce;
 mod redrive;
 mod sandbox;
+mod stuck;
 mod tail;
 mod topics;
 mod up;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_worker::{BrakeState, OldestState, Report, Retention};
+use longshore_worker::{BrakeState, OldestState, Report, Retention, Settings};
 
 use crate::bench::{Bench, Running};
 
@@ -34,6 +34,82 @@ async fn the_oldest_unfinished_message_is_named_with_its_last_error() {
     assert!(oldest.next_try > Some(report.at));
     assert!(oldest.since <= Some(report.at));
     assert_eq!(report.in_flight, 2);
+    assert_eq!(report.partitions[0].watermark, Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_told_with_the_time_at_which_it_was_written() {
+    let bench = Bench::new(2);
+    let settings = Settings {
+        concurrency: 1,
+        ..bench.settings()
+    };
+    let busy = bench.produce("o-1", &["hang 1"]).remove(0);
+    let waiting = (2..)
+        .map(|n| bench.produce(&format!("o-{n}"), &["x"]).remove(0))
+        .find(|record| record.partition != busy.partition)
+        .expect("there are two partitions");
+    let worker = bench.start_with(settings, bench.group.join(2_000));
+    worker.control.assign(&bench.partitions());
+    bench
+        .until_true("it hangs", |bench| bench.calls.started("hang 1") == 1)
+        .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let report = report(&worker).await;
+    let place = usize::try_from(waiting.partition.partition).expect("small");
+    let oldest = report.partitions[place].oldest.as_ref().expect("it waits");
+    assert_eq!(oldest.state, OldestState::Waiting);
+    assert_eq!(oldest.since, waiting.timestamp);
+    assert!(oldest.since.is_some());
+    assert_eq!(report.paused, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_full_says_so() {
+    let bench = Bench::new(1);
+    bench.produce("o-1", &["hang 1", "2", "3"]);
+    let settings = Settings {
+        max_in_flight: 2,
+        ..bench.settings()
+    };
+    let worker = bench.start_with(settings, bench.group.join(2));
+    worker.control.assign(&bench.partitions());
+    bench
+        .until_true("it hangs", |bench| bench.calls.started("hang 1") == 1)
+        .await;
+
+    let paused = report(&worker).await.paused.expect("nothing more is read");
+    assert!(paused.contains("2 messages are in flight"), "{paused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_takes_over_says_so() {
+    let bench = Bench::new(1);
+    bench.publisher.unavailable();
+    bench.produce("a", &["1"]);
+    let first = bench.start();
+    bench
+        .until_true("it is committed", |bench| {
+            !bench.store.outbox_rows().is_empty()
+        })
+        .await;
+    bench
+        .until_true("its offset is committed", |bench| bench.committed() == 1)
+        .await;
+    first.crash().await;
+    bench.produce("o-2", &["2"]);
+    let second = bench.start();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let report = report(&second).await;
+    let paused = report.paused.expect("nothing is handled");
+    assert!(paused.contains("taking over"), "{paused}");
+    let oldest = report.partitions[0].oldest.as_ref().expect("it waits");
+    assert_eq!((oldest.offset, oldest.state), (1, OldestState::Arriving));
+    assert_eq!(oldest.key.as_deref(), Some("o-2"));
+    assert!(oldest.since <= Some(report.at) && oldest.since.is_some());
+    assert_eq!(report.partitions[0].watermark, Some(1));
 }
 
 #[tokio::test(start_paused = true)]

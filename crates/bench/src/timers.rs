@@ -53,6 +53,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(broker) = broker {
         broker.shutdown().await;
     }
+    ensure!(all_as_promised, "timers were late");
     Ok(())
 }
 

@@ -81,7 +81,8 @@ impl Faults {
         });
     }
 
-    /// Makes the members of `group_id` join again; returns whether it has any.
+    /// Makes the members of `group_id` join again; returns whether it has any. A group of KIP-848 has nobody to join
+    /// again, and counts as one without members: its partitions move when a member comes or goes.
     pub fn force_rebalance(&self, group_id: &str) -> bool {
         self.node.coordinator.force_rebalance(group_id)
     }

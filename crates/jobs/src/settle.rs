@@ -123,10 +123,11 @@ impl Work<'_> {
             self.transaction.execute(&insert).await?;
         }
         if !notes.lines.is_empty() {
-            let cut = sql("delete from job_logs where job_id = $1 and number not in \
-                 (select number from job_logs where job_id = $1 order by number desc limit $2)")
-            .bind(job.id.clone())
-            .bind(MAX_LINES as i64);
+            let cut = sql(format!(
+                "delete from job_logs where job_id = $1 and number not in \
+                 (select number from job_logs where job_id = $1 order by number desc limit {MAX_LINES})"
+            ))
+            .bind(job.id.clone());
             self.transaction.execute(&cut).await?;
         }
         Ok(())

@@ -103,6 +103,12 @@ fn pool(options: &AnyConnectOptions, connections: u32, setup: &'static str) -> A
         .max_lifetime(None)
         // A file does not hang up.
         .test_before_acquire(false)
+        // SQLite ends a transaction by itself when the disk is full or fails, and sqlx, whose `rollback` then finds none,
+        // counts it as open for ever: this connection could never begin another.
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 sqlx::raw_sql(setup).execute(connection).await?;

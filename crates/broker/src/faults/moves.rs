@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, EndTxnRequest,
-    FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
-    LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ConsumerGroupHeartbeatRequest,
+    EndTxnRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest,
+    JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
     TxnOffsetCommitRequest,
 };
 
@@ -69,6 +69,9 @@ pub(super) fn key_of(call: &Call, body: &Bytes) -> Result<Option<Coordinated>, W
         ApiKey::JoinGroup => group(&call.decode::<JoinGroupRequest>(body)?.group_id),
         ApiKey::SyncGroup => group(&call.decode::<SyncGroupRequest>(body)?.group_id),
         ApiKey::Heartbeat => group(&call.decode::<HeartbeatRequest>(body)?.group_id),
+        ApiKey::ConsumerGroupHeartbeat => {
+            group(&call.decode::<ConsumerGroupHeartbeatRequest>(body)?.group_id)
+        }
         ApiKey::LeaveGroup => group(&call.decode::<LeaveGroupRequest>(body)?.group_id),
         ApiKey::OffsetCommit => group(&call.decode::<OffsetCommitRequest>(body)?.group_id),
         ApiKey::TxnOffsetCommit => group(&call.decode::<TxnOffsetCommitRequest>(body)?.group_id),

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_request::{JoinGroupRequest, JoinGroupRequestProtocol};
 use kafka_protocol::messages::{
-    FindCoordinatorRequest, HeartbeatRequest, OffsetFetchRequest, ProduceRequest,
+    ConsumerGroupHeartbeatRequest, FindCoordinatorRequest, HeartbeatRequest, OffsetFetchRequest,
+    ProduceRequest,
 };
 use longshore_broker::faults::{
     ApiKey, Coordinated, Effect, Fault, FaultError, Injected, ResponseError,
@@ -182,6 +183,32 @@ async fn a_coordinator_that_moved_is_found_again_by_who_was_told() {
     assert_eq!(find_coordinator(old, "g", 0).await, 0);
     assert_eq!(fetch_offsets(old, "g").await, 0);
     assert_eq!(fetch_offsets(bystander, "g").await, 0);
+}
+
+#[tokio::test]
+async fn members_by_heartbeat_look_for_a_coordinator_that_moved_too() {
+    let test = TestBroker::with_topics(&[("t", 1)]).await;
+    let client = &mut RawClient::connect(&test.broker).await;
+    let join = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(group("g"))
+        .with_member_id(text("m"))
+        .with_rebalance_timeout_ms(30_000)
+        .with_subscribed_topic_names(Some(vec![name("t")]))
+        .with_topic_partitions(Some(Vec::new()));
+    let joined = client.call(1, &join).await;
+    assert_eq!(joined.error_code, 0);
+    let beat = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(group("g"))
+        .with_member_id(text("m"))
+        .with_member_epoch(joined.member_epoch);
+
+    let of = Coordinated::Group("g".into());
+    test.broker.faults().move_coordinator(of);
+
+    assert_eq!(client.call(1, &beat).await.error_code, NOT_COORDINATOR);
+    assert_eq!(find_coordinator(client, "g", 0).await, 0);
+    assert_eq!(client.call(1, &beat).await.error_code, 0);
+    assert!(!test.broker.faults().force_rebalance("g"));
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@ use std::process::Command;
 use std::{env, fs};
 
 use longshore_store::{OpenError, SqlStore, StoreUrl};
+use longshore_worker::{Finished, StoreError, sql};
 use tempfile::tempdir;
 
+use crate::batch::{CommitNow, message, seen};
 use crate::support::Place;
 
 const PATH: &str = "LONGSHORE_TEST_SECOND_PROCESS";
@@ -51,6 +53,33 @@ async fn the_second_process() {
     match SqlStore::open(&StoreUrl::sqlite(path), "test", &[]).await {
         Ok(_) => println!("opened"),
         Err(error) => println!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_outage_and_over_once_there_is_room() {
+    let place = Place::sqlite();
+    let store = place.open().await;
+    let large = |id: &str, key: i64| Finished {
+        writes: vec![
+            sql("insert into typed (id, raw) values ($1, $2)")
+                .bind(key)
+                .bind(vec![7; 100_000]),
+        ],
+        ..message(id)
+    };
+    for key in 1..=3 {
+        // As small as the file is now: SQLite answers then as if the disk were full. The limit is the connection's.
+        let shrink = store.execute(&sql("pragma max_page_count = 1")).await;
+        shrink.expect("the pragma");
+        let id = key.to_string();
+        let full = store.commit_now(&[large(&id, key)]).await;
+        assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
+        assert_eq!(seen(&store, &[&id]).await, [false]);
+
+        let room = store.commit_now(&[large(&id, key)]).await;
+        room.expect("there is room again");
+        assert_eq!(seen(&store, &[&id]).await, [true]);
     }
 }
 

@@ -201,11 +201,11 @@ fn unavailable(error: sqlx::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::finds_by_index;
+    use crate::plan::{finds_by_index, reads_in_order};
 
     #[tokio::test]
     async fn records_are_found_by_an_index() {
-        finds_by_index("outbox", &ALL).await;
+        reads_in_order("outbox", &ALL).await;
         finds_by_index("outbox", OF_PARTITIONS.holding(8).0).await;
         finds_by_index("outbox", DELETE.holding(8).0).await;
         finds_by_index("outbox", RELEASE_CLAIMS.of(Database::Sqlite).holding(8).0).await;

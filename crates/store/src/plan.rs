@@ -9,6 +9,28 @@ use crate::SqlStore;
 /// If the statement looks through the table, or through one of its indexes, from one end to the other; or if its limit
 /// makes SQLite prepare it anew each time (see [`limit`](crate::limit)).
 pub(crate) async fn finds_by_index(table: &str, statement: &str) {
+    let steps = plan(statement).await;
+    let of_table = |step: &&String| step.split_whitespace().nth(1) == Some(table);
+    let finds: Vec<_> = steps.iter().filter(of_table).collect();
+    assert!(!finds.is_empty(), "{statement}: {steps:?}");
+    assert!(
+        finds.iter().all(|step| step.starts_with("SEARCH")),
+        "{statement}: {steps:?}"
+    );
+}
+
+/// # Panics
+/// As [`finds_by_index`], or if the index does not have the order that is asked for: all would be read, however few are
+/// wanted.
+pub(crate) async fn reads_in_order(table: &str, statement: &str) {
+    finds_by_index(table, statement).await;
+    let steps = plan(statement).await;
+    let sorts = |step: &String| step.contains("TEMP B-TREE");
+    assert!(!steps.iter().any(sorts), "{statement}: {steps:?}");
+}
+
+/// What SQLite says of a statement, step by step.
+async fn plan(statement: &str) -> Vec<String> {
     assert!(!statement.contains("limit $"), "{statement}");
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("store.db");
@@ -19,12 +41,5 @@ pub(crate) async fn finds_by_index(table: &str, statement: &str) {
     let explained = AssertSqlSafe(format!("explain query plan {statement}"));
     let steps = sqlx::query(explained).fetch_all(&mut *connection).await;
     let steps = steps.expect("a plan");
-    let steps: Vec<&str> = steps.iter().map(|step| step.get("detail")).collect();
-    let of_table = |step: &&&str| step.split_whitespace().nth(1) == Some(table);
-    let finds: Vec<_> = steps.iter().filter(of_table).collect();
-    assert!(!finds.is_empty(), "{statement}: {steps:?}");
-    assert!(
-        finds.iter().all(|step| step.starts_with("SEARCH")),
-        "{statement}: {steps:?}"
-    );
+    steps.iter().map(|step| step.get("detail")).collect()
 }

@@ -103,4 +103,4 @@ const FENCES_TIMERS_PARKED: &str = "
 ";
 
 /// Lanes are read partition by partition, for which `parked_heads` serves; every parked message paid for the other index.
-const PARKED_BY_PARTITION: &str = "drop index parked_lanes";
+const PARKED_BY_PARTITION: &str = "drop index if exists parked_lanes";

@@ -192,6 +192,7 @@ impl Parking {
             Some(lane) => {
                 self.room.changes(lane.head.state, head.state);
                 lane.head = head;
+                lane.page = PageSize::FIRST;
                 lane.knows(partition);
                 self.wait(&key, Timestamp::MIN);
             }
@@ -297,6 +298,7 @@ impl Parking {
         self.room.changes(lane.head.state, first.state);
         lane.head = Head::of_row(first);
         if first.state == ParkedState::Held {
+            lane.page = PageSize::FIRST;
             self.wait(key, held_until);
             return Page::Wait;
         }

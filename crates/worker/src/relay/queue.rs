@@ -22,6 +22,8 @@ pub(super) struct TopicQueue {
     topic: Arc<str>,
     rows: VecDeque<OutboxRow>,
     sending: Option<Sending>,
+    /// Whether the batch under way has had its time.
+    stuck: bool,
     /// The lowest sequence that was left in the store for want of room.
     spilled_from: Option<i64>,
     /// Whether what was left there is being read. Until it is, whatever is committed is behind it.
@@ -36,6 +38,7 @@ impl TopicQueue {
             topic,
             rows: VecDeque::new(),
             sending: None,
+            stuck: false,
             spilled_from: None,
             reloading: false,
             failing: None,
@@ -95,6 +98,7 @@ impl TopicQueue {
     /// Rows were sent; those that failed go back to the front, in their order.
     pub(super) fn sent(&mut self, failed: Vec<(OutboxRow, PublishError)>) {
         self.sending = None;
+        self.stuck = false;
         match (failed.first(), &self.failing) {
             (Some((row, error)), None) => {
                 warn!(topic = %self.topic, rows = failed.len(), first = %row.id, error = chain(error), "outbox rows not published; they wait in the store and are tried again");
@@ -122,18 +126,27 @@ impl TopicQueue {
                 || sending.is_some_and(|sending| sending.has_some_of(partitions)))
     }
 
-    /// When the batch under way makes the topic a stuck one.
+    /// When the batch under way makes the topic a stuck one; `None` once it is.
     pub(super) fn stuck_at(&self) -> Option<Instant> {
-        self.sending.as_ref().map(Sending::stuck_at)
+        let sending = self.sending.as_ref().filter(|_| !self.stuck);
+        sending.map(Sending::stuck_at)
+    }
+
+    /// Takes note of the time.
+    pub(super) fn look_at_clock(&mut self, now: Instant) {
+        self.stuck |= self.stuck_at().is_some_and(|stuck| stuck <= now);
     }
 
     /// Whether the topic neither takes rows nor refuses them.
-    pub(super) fn is_stuck(&self, now: Instant) -> bool {
-        self.stuck_at().is_some_and(|stuck| stuck <= now)
+    pub(super) fn is_stuck(&self) -> bool {
+        self.stuck
     }
 
-    pub(super) fn tell_of_stuck(&self) {
-        warn!(topic = %self.topic, "the topic takes no rows and refuses none; what takes over does not wait for it any longer");
+    /// These partitions were taken over.
+    pub(super) fn taken_over(&self, partitions: &[TopicPartition]) {
+        if self.stuck && self.is_busy_with(partitions) {
+            warn!(topic = %self.topic, "the topic does not answer: partitions are taken over before all that was left for it is published");
+        }
     }
 
     /// Forgets the rows of these partitions: they are somebody else's now. Returns what was held.

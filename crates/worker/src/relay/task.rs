@@ -134,7 +134,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 () = at(self.timers.wakes_at()), if self.may_claim() => self.claim(),
                 () = at(self.clear_at), if self.clearing.is_none() => self.start_clearing(),
                 () = sleep_until(self.sweep_at) => self.sweep(),
-                () = at(stuck_at) => self.tell_of_stuck(),
+                () = at(stuck_at) => self.look_at_clock(),
             }
             self.start_sends();
             self.start_load();
@@ -276,7 +276,8 @@ impl<S: Store, P: Publisher> Task<S, P> {
         if self.acknowledged.is_empty() {
             return;
         }
-        let hurry = self.acknowledged.len() >= CLEAR_AT || !self.waiters.is_empty();
+        let somebody_waits = self.waiters.iter().any(|waiter| !waiter.done.is_closed());
+        let hurry = self.acknowledged.len() >= CLEAR_AT || somebody_waits;
         let wait = if hurry { Duration::ZERO } else { CLEAR_AFTER };
         let due = Instant::now() + wait;
         self.clear_at = Some(self.clear_at.map_or(due, |at| at.min(due)));
@@ -395,26 +396,26 @@ impl<S: Store, P: Publisher> Task<S, P> {
                     .iter()
                     .filter(|partition| !owned.contains(partition));
                 self.forget(&gone.cloned().collect::<Vec<_>>());
+            } else {
+                let queues = self.queues.values();
+                queues.for_each(|queue| queue.taken_over(&waiter.partitions));
             }
             // Whoever waited may have given up.
             waiter.done.send(()).unwrap_or_default();
         }
     }
 
-    /// When the next topic is stuck, if somebody is waiting.
+    /// When the next topic is stuck, if somebody takes over and waits.
     fn next_stuck_at(&self) -> Option<Instant> {
-        if self.waiters.is_empty() {
-            return None;
-        }
-        let now = Instant::now();
-        let stuck = self.queues.values().filter_map(TopicQueue::stuck_at);
-        stuck.filter(|stuck| *stuck > now).min()
+        let mut waiters = self.waiters.iter();
+        waiters.find(|waiter| !waiter.hand_over)?;
+        self.queues.values().filter_map(TopicQueue::stuck_at).min()
     }
 
-    fn tell_of_stuck(&self) {
+    fn look_at_clock(&mut self) {
         let now = Instant::now();
-        for queue in self.queues.values().filter(|queue| queue.is_stuck(now)) {
-            queue.tell_of_stuck();
+        for queue in self.queues.values_mut() {
+            queue.look_at_clock(now);
         }
     }
 
@@ -423,12 +424,10 @@ impl<S: Store, P: Publisher> Task<S, P> {
     /// timers come at any time. Nor does it wait for a topic that does not answer.
     fn is_busy_for(&self, waiter: &Waiter) -> bool {
         let partitions = &waiter.partitions;
-        let now = Instant::now();
         let mut acknowledged = self.acknowledged.iter().chain(&self.being_cleared);
-        self.queues
-            .values()
-            .filter(|queue| waiter.hand_over || !queue.is_stuck(now))
-            .any(|queue| queue.is_busy_with(partitions))
+        let mut queues = self.queues.values();
+        queues
+            .any(|queue| (waiter.hand_over || !queue.is_stuck()) && queue.is_busy_with(partitions))
             || waiter.hand_over && self.timers.is_sending(partitions)
             || waiter.is_letting_go() && self.owned.is_empty() && self.timers.are_claimed()
             || acknowledged.any(|(id, source)| {

@@ -182,6 +182,26 @@ async fn a_new_owner_publishes_what_the_previous_one_left_before_anything_new() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_partition_is_let_go_only_when_a_slow_topic_has_answered() {
+    let bench = Bench::new(1);
+    // Longer than a take-over would wait.
+    bench.publisher.set_latency(Duration::from_secs(15));
+    bench.produce("a", &["1"]);
+    let worker = bench.start();
+    bench
+        .until_true("it is committed", |bench| {
+            !bench.store.outbox_rows().is_empty()
+        })
+        .await;
+
+    let answered = worker.control.revoke(&bench.partitions(), LONG).await;
+
+    assert!(answered.is_some(), "in time");
+    assert_eq!(bench.texts("echoes"), ["1"], "published by its old owner");
+    assert_eq!(bench.store.outbox_rows().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_partition_that_comes_back_starts_afresh() {
     let bench = Bench::new(1);
     bench.produce("a", &["1"]);

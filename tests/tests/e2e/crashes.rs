@@ -5,9 +5,10 @@ use std::time::Duration;
 use longshore_testkit::postgres::Postgres;
 use tokio::time::interval;
 
-use crate::support::order::Order;
-use crate::support::system::{System, all_delivered_once};
-use crate::support::worker::{KINDS, Kind, Worker};
+use crate::support::observer::Observer;
+use crate::support::order::{Order, PAID};
+use crate::support::system::{FLOW, System, all_delivered_once};
+use crate::support::worker::{KINDS, Kind, Launch, Worker};
 
 const ORDERS: usize = 300;
 const PER_SECOND: u32 = 30;
@@ -51,14 +52,7 @@ async fn one_of_two_instances_on_postgres_is_killed_every_two_seconds() {
     let system = System::start().await;
     let database = postgres.create_database(&system.broker.prefix());
     let orders = Order::many(ORDERS);
-    let launch = |kind: Kind, instance: usize| {
-        let mut launch = system.launch(kind);
-        launch.store = database.clone();
-        let mut launch = launch.instance(instance);
-        // No static members: a dead one's partitions move to the other instance when its session is over.
-        launch.instance = None;
-        launch.start()
-    };
+    let launch = |kind, instance| one_of_several(&system, kind, instance, &database).start();
     let steady: Vec<_> = KINDS.iter().map(|kind| launch(*kind, 1)).collect();
     let mut mortal: Vec<_> = KINDS.iter().map(|kind| launch(*kind, 2)).collect();
     let mut observer = system.observer().await;
@@ -72,4 +66,52 @@ async fn one_of_two_instances_on_postgres_is_killed_every_two_seconds() {
     }
 
     all_delivered_once(&mut observer, &orders, [&database, &database]).await;
+}
+
+#[tokio::test]
+async fn an_instance_that_wakes_after_its_partitions_moved_does_nothing_twice() {
+    let Some(postgres) = Postgres::start().await else {
+        return;
+    };
+    let system = System::start().await;
+    let database = postgres.create_database(&system.broker.prefix());
+    let orders = Order::many(ORDERS);
+    let launch = |kind, instance| one_of_several(&system, kind, instance, &database).start();
+    let others = [launch(Kind::Paid, 1), launch(Kind::Shipped, 1)];
+    let awake = launch(Kind::Created, 1);
+    let mut observer = system.observer().await;
+    for worker in others.iter().chain([&awake]) {
+        worker.ready().await;
+    }
+    let all = awake.partitions().await.expect("it answers");
+    let sleeper = launch(Kind::Created, 2);
+    sleeper.ready().await;
+
+    let nap = async {
+        let paid = |observer: &Observer| match observer.keys(PAID).len() {
+            20.. => Ok(()),
+            paid => Err(paid),
+        };
+        observer.until("payments", FLOW, paid).await;
+        // In the middle of its share of the orders.
+        let had = sleeper.partitions().await.expect("it answers");
+        sleeper.freeze();
+        awake.owns(all).await;
+        sleeper.wake();
+        had
+    };
+    let ((), had) = tokio::join!(system.send_slowly(&orders, PER_SECOND), nap);
+
+    assert!(had > 0, "its partitions moved while it slept");
+    all_delivered_once(&mut observer, &orders, [&database, &database]).await;
+}
+
+/// One of the instances of a worker on one database. They are no static members: the partitions of one that is dead move
+/// to another when its session is over.
+fn one_of_several(system: &System, kind: Kind, instance: usize, database: &str) -> Launch {
+    let mut launch = system.launch(kind);
+    launch.store = database.to_owned();
+    let mut launch = launch.instance(instance);
+    launch.instance = None;
+    launch
 }

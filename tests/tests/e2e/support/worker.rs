@@ -176,6 +176,33 @@ impl Worker {
         self.process.kill().expect("killed");
     }
 
+    /// Puts it to sleep in the middle of whatever it does, sessions and all, until [`Worker::wake`].
+    pub(crate) fn freeze(&self) {
+        self.process.signal("STOP").expect("signalled");
+    }
+
+    pub(crate) fn wake(&self) {
+        self.process.signal("CONT").expect("signalled");
+    }
+
+    /// How many partitions it says are its own.
+    pub(crate) async fn partitions(&self) -> std::io::Result<usize> {
+        let (_, body) = self.get("/status").await?;
+        let page: serde_json::Value = serde_json::from_str(&body)?;
+        let partitions = page["partitions"].as_array();
+        Ok(partitions.map_or(0, Vec::len))
+    }
+
+    /// Waits until all these partitions are its own.
+    pub(crate) async fn owns(&self, partitions: usize) {
+        let what = format!("{} owns {partitions} partitions", self.kind.name());
+        eventually(&what, WITHIN, async || match self.partitions().await {
+            Ok(found) if found == partitions => Ok(()),
+            other => Err(other),
+        })
+        .await;
+    }
+
     /// Asks it to stop, and waits until it has: how it ended.
     pub(crate) async fn stop(mut self) -> ExitStatus {
         self.process.signal("TERM").expect("signalled");

@@ -2,7 +2,7 @@
 
 use longshore_worker::{Statement, sql};
 
-use crate::text::{BySize, tuples};
+use crate::text::{BySize, typed_parameters};
 
 /// Inserts up to [`MAX_ROWS`](crate::MAX_ROWS) rows. It comes in a few sizes, so that a database prepares few texts; what
 /// is left over of a size is filled up with nulls, which are not inserted.
@@ -12,7 +12,7 @@ pub struct Insertion {
     text: BySize,
 }
 
-/// Names and types: of a null, PostgreSQL cannot guess the type. The first column is never null in a row.
+/// Names and types. The first column is never null in a row.
 type Columns = &'static [(&'static str, &'static str)];
 
 impl Insertion {
@@ -48,17 +48,12 @@ impl Insertion {
     }
 }
 
-/// `column1` and so on are what both databases call the columns of `values`.
 fn text(table: &str, columns: Columns, rest: &str, rows: usize) -> String {
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     let numbered: Vec<String> = (1..=columns.len())
         .map(|number| format!("column{number}"))
         .collect();
-    let values = tuples(rows, columns.len(), 0, |_, first| {
-        let casts = columns.iter().zip(first..);
-        let casts = casts.map(|((_, kind), number)| format!("cast(${number} as {kind})"));
-        format!("({})", casts.collect::<Vec<_>>().join(", "))
-    });
+    let values = typed_parameters(rows, columns);
     // Without `where`, SQLite would take `on conflict` for the beginning of a join.
     format!(
         "insert into {table} ({}) select {} from (values {values}) as given where column1 is not null {rest}",

@@ -38,16 +38,21 @@ static OF_PARTITIONS: LazyLock<BySize> = LazyLock::new(|| {
     })
 });
 
-static INSERT: LazyLock<Dialects<BySize>> = LazyLock::new(|| {
+static INSERT: LazyLock<Dialects<BySize>> = LazyLock::new(|| insert_texts(&["created_at"]));
+
+/// Inserts of what stands in [`COLUMNS`] and of these `more` columns behind.
+pub(crate) fn insert_texts(more: &[&str]) -> Dialects<BySize> {
+    let columns = format!("{COLUMNS}, {}", more.join(", "));
+    let count = columns.split(", ").count();
     Dialects::new(|database| {
         BySize::new(|rows| {
-            let values = parameters(rows, 9);
+            let values = parameters(rows, count);
             database.in_order(&format!(
-                "insert into outbox ({COLUMNS}, created_at) values {values} on conflict do nothing"
+                "insert into outbox ({columns}) values {values} on conflict do nothing"
             ))
         })
     })
-});
+}
 
 /// Those that others are changing are being claimed or published at this very moment, and are left to them: waiting for
 /// rows in an order that is not theirs could end in a deadlock.

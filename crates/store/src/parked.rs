@@ -12,7 +12,7 @@ use crate::classify::Database;
 use crate::column::{Unreadable, bind_partition, lane_hash};
 use crate::commit::Failed;
 use crate::dialect::Dialects;
-use crate::text::{BySize, MAX_ROWS, OfPartitions, limit, parameters, tuples};
+use crate::text::{BySize, MAX_ROWS, OfPartitions, limit, parameters, tuples, typed_parameters};
 
 mod row;
 use row::{
@@ -60,12 +60,7 @@ static CLAIM_AGAIN: LazyLock<Dialects<BySize>> = LazyLock::new(|| {
 });
 
 fn claim_again_text(database: Database, rows: usize) -> String {
-    // Both databases call the columns of `values` so. Of a null, PostgreSQL cannot guess the type.
-    let given = tuples(rows, AGAIN.len(), 0, |_, first| {
-        let casts = AGAIN.iter().zip(first..);
-        let casts = casts.map(|((_, kind), number)| format!("cast(${number} as {kind})"));
-        format!("({})", casts.collect::<Vec<_>>().join(", "))
-    });
+    let given = typed_parameters(rows, &AGAIN);
     let equal: Vec<String> = (1..)
         .zip(AGAIN)
         .map(|(number, (name, _))| format!("{name} = column{number}"))

@@ -76,6 +76,16 @@ pub(crate) fn parameters(rows: usize, columns: usize) -> String {
     })
 }
 
+/// As [`parameters`], each cast to its column's type: of a null among `values`, PostgreSQL cannot guess it. Both databases
+/// call the columns of `values` `column1` and so on. `columns` are names with types.
+pub(crate) fn typed_parameters(rows: usize, columns: &[(&str, &str)]) -> String {
+    tuples(rows, columns.len(), 0, |_, first| {
+        let casts = columns.iter().zip(first..);
+        let casts = casts.map(|((_, kind), number)| format!("cast(${number} as {kind})"));
+        format!("({})", casts.collect::<Vec<_>>().join(", "))
+    })
+}
+
 /// A condition on `source_topic` and `source_partition`, for any number of partitions in one statement. The text changes
 /// with the partitions of an instance, which is when they are assigned; so this is not for what is committed.
 pub(crate) struct OfPartitions<'a> {

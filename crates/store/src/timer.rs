@@ -13,8 +13,8 @@ use crate::classify::Database;
 use crate::column::{name_hash, time, time_at};
 use crate::commit::Failed;
 use crate::dialect::Dialects;
-use crate::outbox::{COLUMNS, bind_row, outbox_row};
-use crate::text::{BySize, MAX_ROWS, limit, parameters, tuples};
+use crate::outbox::{COLUMNS, bind_row, insert_texts, outbox_row};
+use crate::text::{BySize, MAX_ROWS, limit, tuples};
 
 static CLAIM: LazyLock<Dialects<String>> = LazyLock::new(|| {
     Dialects::new(|database| {
@@ -39,16 +39,8 @@ static CANCEL: LazyLock<BySize> = LazyLock::new(|| {
     })
 });
 
-static SET: LazyLock<Dialects<BySize>> = LazyLock::new(|| {
-    Dialects::new(|database| {
-        BySize::new(|rows| {
-            let values = parameters(rows, 11);
-            database.in_order(&format!(
-                "insert into outbox ({COLUMNS}, due_at, name_hash, created_at) values {values} on conflict do nothing"
-            ))
-        })
-    })
-});
+static SET: LazyLock<Dialects<BySize>> =
+    LazyLock::new(|| insert_texts(&["due_at", "name_hash", "created_at"]));
 
 impl SqlStore {
     /// On PostgreSQL, several instances that claim at once pass over each other's rows.

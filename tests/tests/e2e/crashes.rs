@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use longshore_testkit::postgres::Postgres;
 use tokio::time::interval;
 
 use crate::support::observer::Observer;
@@ -46,11 +45,9 @@ async fn a_worker_is_killed_every_second() {
 
 #[tokio::test]
 async fn one_of_two_instances_on_postgres_is_killed_every_two_seconds() {
-    let Some(postgres) = Postgres::start().await else {
+    let Some((_postgres, system, database)) = System::beside_postgres().await else {
         return;
     };
-    let system = System::start().await;
-    let database = postgres.create_database(&system.broker.prefix());
     let orders = Order::many(ORDERS);
     let launch = |kind, instance| one_of_several(&system, kind, instance, &database).start();
     let steady: Vec<_> = KINDS.iter().map(|kind| launch(*kind, 1)).collect();
@@ -70,11 +67,9 @@ async fn one_of_two_instances_on_postgres_is_killed_every_two_seconds() {
 
 #[tokio::test]
 async fn an_instance_that_wakes_after_its_partitions_moved_does_nothing_twice() {
-    let Some(postgres) = Postgres::start().await else {
+    let Some((_postgres, system, database)) = System::beside_postgres().await else {
         return;
     };
-    let system = System::start().await;
-    let database = postgres.create_database(&system.broker.prefix());
     let orders = Order::many(ORDERS);
     let launch = |kind, instance| one_of_several(&system, kind, instance, &database).start();
     let others = [launch(Kind::Paid, 1), launch(Kind::Shipped, 1)];

@@ -8,7 +8,6 @@ use longshore_event::{Record, attribute};
 use longshore_jobs::NewJob;
 use longshore_orders::analytics::{AnalyticsSummary, Count};
 use longshore_orders::job::Email;
-use longshore_testkit::postgres::Postgres;
 use longshore_testkit::wait::eventually;
 use serde_json::{Value, json};
 use tokio::time::interval;
@@ -286,11 +285,9 @@ async fn sums_and_mails_are_those_of_the_log_though_their_workers_are_killed_eve
 
 #[tokio::test]
 async fn two_instances_on_postgres_count_and_write_as_one_though_one_is_killed() {
-    let Some(postgres) = Postgres::start().await else {
+    let Some((_postgres, system, database)) = System::beside_postgres().await else {
         return;
     };
-    let system = System::start().await;
-    let database = postgres.create_database(&system.broker.prefix());
     let orders = orders();
     let ordering = system.start_workers();
     let launch = |kind: Kind, instance: usize| {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use longshore_testkit::broker::BrokerKind;
-use longshore_testkit::postgres::Postgres;
 use tokio::time::sleep;
 
 use crate::support::order::{DELIVERED, Order};
@@ -49,11 +48,9 @@ async fn the_broker_is_away_while_orders_flow() {
 
 #[tokio::test]
 async fn the_database_is_away_while_orders_flow() {
-    let Some(mut postgres) = Postgres::start().await else {
+    let Some((mut postgres, system, database)) = System::beside_postgres().await else {
         return;
     };
-    let system = System::start().await;
-    let database = postgres.create_database(&system.broker.prefix());
     let orders = Order::many(ORDERS);
     let _workers: Vec<_> = KINDS
         .iter()

@@ -291,6 +291,22 @@ impl Bench {
         }
     }
 
+    /// Waits until something is committed and not published yet.
+    pub(crate) async fn until_unpublished(&self) {
+        self.until_true("something is committed", |bench| {
+            !bench.store.outbox_rows().is_empty()
+        })
+        .await;
+    }
+
+    /// Waits until all that was committed is published, and the store knows.
+    pub(crate) async fn until_published(&self) {
+        self.until_true("the outbox is clear", |bench| {
+            bench.store.outbox_rows().is_empty()
+        })
+        .await;
+    }
+
     /// Waits for a condition that nothing announces.
     pub(crate) async fn until_true(&self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
         let poll = async {

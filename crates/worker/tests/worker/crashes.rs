@@ -86,11 +86,7 @@ async fn run(seed: u64) {
             bench.committed() == MESSAGES as i64
         })
         .await;
-    bench
-        .until_true("the outbox is clear", |bench| {
-            bench.store.outbox_rows().is_empty()
-        })
-        .await;
+    bench.until_published().await;
     worker.stop().await.expect("left in good order");
     check(&bench);
 }

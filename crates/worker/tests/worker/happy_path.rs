@@ -24,11 +24,7 @@ async fn a_message_is_handled_committed_published_and_its_offset_freed() {
     assert_eq!(echo.headers.get_str(attribute::SOURCE), Some("echoers"));
     let derived = derived_id("echoers", &identity("n-1"), 0).to_string();
     assert_eq!(echo.headers.get_str(attribute::ID), Some(derived.as_str()));
-    bench
-        .until_true("the outbox is clear", |bench| {
-            bench.store.outbox_rows().is_empty()
-        })
-        .await;
+    bench.until_published().await;
     worker.stop().await.expect("left in good order");
 }
 

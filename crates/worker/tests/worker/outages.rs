@@ -98,11 +98,7 @@ async fn taking_over_does_not_wait_for_ever_for_a_topic_that_does_not_answer() {
     bench.publisher.unavailable();
     bench.produce("a", &["1"]);
     let first = bench.start();
-    bench
-        .until_true("it is committed", |bench| {
-            !bench.store.outbox_rows().is_empty()
-        })
-        .await;
+    bench.until_unpublished().await;
     first.crash().await;
     bench.produce("a", &["2"]);
 
@@ -158,11 +154,7 @@ async fn a_missing_dead_letter_topic_holds_back_dead_letters_and_nothing_else() 
 
     bench.publisher.accept_topic("notes.dlq");
     bench.until("notes.dlq", 2).await;
-    bench
-        .until_true("the outbox is clear", |bench| {
-            bench.store.outbox_rows().is_empty()
-        })
-        .await;
+    bench.until_published().await;
     worker.stop().await.expect("left in good order");
     assert_eq!(bench.texts("notes.dlq"), ["poison 1", "poison 3"]);
 }
@@ -185,11 +177,7 @@ async fn a_worker_starts_and_stops_while_a_dead_letter_topic_is_missing() {
     bench.until("echoes", 1).await;
     bench.publisher.accept_topic("notes.dlq");
     bench.until("notes.dlq", 1).await;
-    bench
-        .until_true("the outbox is clear", |bench| {
-            bench.store.outbox_rows().is_empty()
-        })
-        .await;
+    bench.until_published().await;
     second.stop().await.expect("left in good order");
 
     assert_eq!(bench.texts("notes.dlq"), ["poison"]);
@@ -211,11 +199,7 @@ async fn more_dead_letters_than_fit_in_memory_are_published_from_the_store() {
 
     bench.publisher.accept_topic("notes.dlq");
     bench.until("notes.dlq", 5_000).await;
-    bench
-        .until_true("the outbox is clear", |bench| {
-            bench.store.outbox_rows().is_empty()
-        })
-        .await;
+    bench.until_published().await;
     worker.stop().await.expect("left in good order");
 
     let mut last = [-1; 100];

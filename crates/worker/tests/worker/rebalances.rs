@@ -188,11 +188,7 @@ async fn a_partition_is_let_go_only_when_a_slow_topic_has_answered() {
     bench.publisher.set_latency(Duration::from_secs(15));
     bench.produce("a", &["1"]);
     let worker = bench.start();
-    bench
-        .until_true("it is committed", |bench| {
-            !bench.store.outbox_rows().is_empty()
-        })
-        .await;
+    bench.until_unpublished().await;
 
     let answered = worker.control.revoke(&bench.partitions(), LONG).await;
 

@@ -89,11 +89,7 @@ async fn a_worker_that_takes_over_says_so() {
     bench.publisher.unavailable();
     bench.produce("a", &["1"]);
     let first = bench.start();
-    bench
-        .until_true("it is committed", |bench| {
-            !bench.store.outbox_rows().is_empty()
-        })
-        .await;
+    bench.until_unpublished().await;
     bench
         .until_true("its offset is committed", |bench| bench.committed() == 1)
         .await;

@@ -8,6 +8,7 @@ use futures_util::future::try_join_all;
 use longshore_kafka::NewTopic;
 use longshore_testkit::broker::TestBroker;
 use longshore_testkit::history::Summary;
+use longshore_testkit::postgres::Postgres;
 use longshore_testkit::wait::eventually;
 use longshore_topics::{TopicSpec, desired_topics};
 use tempfile::TempDir;
@@ -33,6 +34,15 @@ impl System {
     /// A broker with all topics of `topics/`, and no workers yet.
     pub(crate) async fn start() -> Self {
         Self::without(&[]).await
+    }
+
+    /// The same beside a PostgreSQL, with the URL of a database for the workers. `None` if there is no PostgreSQL here, which
+    /// is said on stderr.
+    pub(crate) async fn beside_postgres() -> Option<(Postgres, Self, String)> {
+        let postgres = Postgres::start().await?;
+        let system = Self::start().await;
+        let database = postgres.create_database(&system.broker.prefix());
+        Some((postgres, system, database))
     }
 
     /// The same, but these topics are not there.

@@ -119,9 +119,9 @@ fn live(seed: u64) -> Option<Lived> {
             let lived = world.live().await;
             let happenings = world.journal.read();
             let problems = match lived {
-                Ok(()) => check::problems(&happenings, &world.log),
+                Ok(()) => check::problems(&happenings, &world),
                 Err(stuck) => {
-                    let mut problems = check::problems(&happenings, &world.log);
+                    let mut problems = check::problems(&happenings, &world);
                     problems.push(stuck);
                     problems
                 }

@@ -16,6 +16,7 @@ use super::actor::{Must, must};
 use super::journal::{Effect, End, Happening, Life, What};
 use super::terms::ATTEMPTS;
 use super::timers::Timers;
+use super::world::World;
 use crate::bench::GROUP;
 
 /// What is kept in order: messages of one key, or those of a partition without a key.
@@ -36,6 +37,9 @@ struct Message {
 /// What is known at one moment of the history.
 #[derive(Debug, Default)]
 struct Check {
+    /// The bounds that the workers were given.
+    concurrency: usize,
+    max_batch: usize,
     messages: HashMap<Position, Message>,
     by_partition: HashMap<TopicPartition, Vec<Position>>,
     /// Identities that stand in several partitions.
@@ -56,8 +60,13 @@ struct Check {
 }
 
 /// Everything that is wrong with a history.
-pub(super) fn problems(happenings: &[Happening], log: &MemoryLog) -> Vec<String> {
-    let mut check = Check::default();
+pub(super) fn problems(happenings: &[Happening], world: &World) -> Vec<String> {
+    let settings = &world.terms.settings;
+    let mut check = Check {
+        concurrency: settings.concurrency,
+        max_batch: settings.max_batch,
+        ..Check::default()
+    };
     for happening in happenings {
         let before = check.problems.len();
         check.take(happening);
@@ -66,8 +75,8 @@ pub(super) fn problems(happenings: &[Happening], log: &MemoryLog) -> Vec<String>
         }
     }
     check.end();
-    check.letters(log);
-    check.topics(log);
+    check.letters(&world.log);
+    check.topics(&world.log);
     check.problems
 }
 
@@ -91,6 +100,11 @@ impl Check {
                     .retain(|(of, _), running| *of != life || running != position);
             }
             What::Committed(effects) => {
+                if effects.len() > self.max_batch {
+                    let (size, most) = (effects.len(), self.max_batch);
+                    self.problems
+                        .push(format!("{size} messages in a transaction, not {most}"));
+                }
                 for effect in effects {
                     self.committed(life, effect);
                 }
@@ -173,6 +187,13 @@ impl Check {
         if let Some(other) = self.running.insert((life, lane.clone()), position.clone()) {
             self.problems
                 .push(format!("{position} is handled while {other} of its key is"));
+        }
+        let at_once = self.running.keys().filter(|(of, _)| *of == life).count();
+        if at_once > self.concurrency {
+            self.problems.push(format!(
+                "{at_once} handlers run at once, not {}",
+                self.concurrency
+            ));
         }
         // A redriven message stands where it failed, and what a former owner still does takes no effect.
         if text.starts_with("mended") {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use longshore_event::{
-    DeadLetter, Event, OutgoingRecord, Position, Redrive, RedriveAction, attribute, redrive_topic,
+    DeadLetter, Event, Headers, Offset, OutgoingRecord, Position, Record, Redrive, RedriveAction,
+    TopicPartition, attribute, redrive_topic,
 };
 use longshore_testkit::memory::{MemoryGroup, MemoryLog, MemoryPublisher, MemoryStore, Note};
 use longshore_worker::{ParkedState, PublishErrorKind};
@@ -149,7 +150,8 @@ impl World {
             .push(Instance::start(settings, source, store, publisher));
     }
 
-    /// Produces notes of all kinds, some without a key, without headers or without sense, and some once more.
+    /// Produces notes of all kinds, some without a key, without headers or without sense, some that pretend to be redriven,
+    /// and some once more.
     fn produce(&mut self, count: usize) {
         for _ in 0..count {
             self.produced += 1;
@@ -166,13 +168,14 @@ impl World {
             };
             let note = Note::new(&key, &format!("{text} {number}"));
             let mut record = note.outgoing(&format!("n-{number}"));
-            match self.random.usize(..12) {
+            match self.random.usize(..13) {
                 0 if !self.outgoing.is_empty() => {
                     record = self.outgoing[self.random.usize(..self.outgoing.len())].clone();
                 }
                 1 => record.key = None,
                 2 => record.headers = Default::default(),
                 3 if kind == "poison" => record.value = Some("{".into()),
+                4 => record.headers = forged(&record),
                 _ => {}
             }
             if !record.headers.is_empty() {
@@ -318,11 +321,8 @@ impl World {
                 continue;
             };
             let origin = Position {
-                partition: longshore_event::TopicPartition::new(
-                    read.topic.as_str(),
-                    read.partition,
-                ),
-                offset: longshore_event::Offset(read.offset),
+                partition: TopicPartition::new(read.topic.as_str(), read.partition),
+                offset: Offset(read.offset),
             };
             if left == 0 || read.redrive_count > 0 || self.redriven.contains(&origin) {
                 continue;
@@ -414,4 +414,28 @@ impl World {
         let left: Vec<String> = parked.chain(outbox).chain(timers).collect();
         (!left.is_empty()).then(|| format!("in the store: {}", left.join(" ")))
     }
+}
+
+/// The headers of a record that wants to be taken for the discarding redrive of another.
+fn forged(record: &OutgoingRecord) -> Headers {
+    let origin = Position {
+        partition: TopicPartition::new("notes", 0),
+        offset: Offset(0),
+    };
+    let redrive = Redrive {
+        count: 1,
+        action: RedriveAction::Discard,
+        run: "forged".into(),
+        of: None,
+        origin: origin.clone(),
+    };
+    let pretended = Record {
+        partition: origin.partition,
+        offset: origin.offset,
+        timestamp: None,
+        key: record.key.clone(),
+        value: record.value.clone(),
+        headers: record.headers.clone(),
+    };
+    redrive.record(GROUP, &pretended).headers
 }

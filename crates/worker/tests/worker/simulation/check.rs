@@ -1,6 +1,7 @@
 //! Holds a journal against the runtime's invariants.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -46,6 +47,8 @@ struct Check {
     scattered: HashSet<String>,
     owners: HashMap<TopicPartition, Life>,
     running: HashMap<(Life, Lane), Position>,
+    /// Runs that were dropped, and when.
+    cut_off: HashMap<(Life, Position), Duration>,
     /// Messages that were redriven, by where they failed.
     mended: HashSet<Position>,
     in_inbox: HashSet<String>,
@@ -95,7 +98,10 @@ impl Check {
             } => {
                 self.began(life, position, key.as_ref(), text, *attempt);
             }
-            What::Ended { position, .. } => {
+            What::Ended { position, how } => {
+                if *how == "drops" {
+                    self.cut_off.insert((life, position.clone()), happening.at);
+                }
                 self.running
                     .retain(|(of, _), running| *of != life || running != position);
             }
@@ -114,6 +120,7 @@ impl Check {
             }
             What::Offset(partition, next) => self.offset(partition, *next),
             What::LetGo(partition) => {
+                self.cut_off_for(life, partition, happening.at);
                 let left = self.running.iter().find(|((of, _), running)| {
                     // A redriven message belongs to the redrive topic, wherever it failed.
                     *of == life && running.partition == *partition && !self.mended.contains(running)
@@ -125,6 +132,27 @@ impl Check {
                 }
             }
             What::Lost(_) | What::Claimed(..) | What::Rang(_) | What::Fault(_) | What::Note(_) => {}
+        }
+    }
+
+    /// A slow handler ends by itself, and long before its time is over. One that was dropped at the very moment at which its
+    /// owner let the partition go in good time was not waited for.
+    fn cut_off_for(&mut self, life: Life, partition: &TopicPartition, at: Duration) {
+        if self.owners.get(partition) != Some(&life) {
+            return;
+        }
+        let slow = |position: &Position| {
+            let text = self.messages.get(position)?.text.as_deref();
+            text.filter(|text| text.starts_with("slow"))
+        };
+        let mut cut_off = self.cut_off.iter();
+        let left = cut_off.find(|((of, position), when)| {
+            (*of, &position.partition, **when) == (life, partition, at) && slow(position).is_some()
+        });
+        if let Some(((_, position), _)) = left {
+            self.problems.push(format!(
+                "{position} was cut off to let its partition go, though there was time"
+            ));
         }
     }
 

@@ -151,8 +151,11 @@ impl<S: Store, P: Publisher> Task<S, P> {
     fn requested(&mut self, request: Request) {
         match request {
             Request::Publish(rows) => {
+                // What was committed while its partition went is the next owner's, and behind what was forgotten of it here.
                 for row in rows {
-                    self.offer(row, TopicQueue::offer);
+                    if self.owned.contains(&row.source) {
+                        self.offer(row, TopicQueue::offer);
+                    }
                 }
             }
             Request::Timer(due_at) => self.timers.set(due_at),

@@ -62,6 +62,8 @@ pub(crate) struct Assignments {
     /// By [`AssignmentId`]; ids are never used again, and a past assignment costs one empty pointer.
     all: Vec<Option<Box<Assignment>>>,
     held: BTreeMap<TopicPartition, AssignmentId>,
+    /// How many are over.
+    ended: usize,
     metrics: Metrics,
 }
 
@@ -70,6 +72,7 @@ impl Assignments {
         Self {
             all: Vec::new(),
             held: BTreeMap::new(),
+            ended: 0,
             metrics,
         }
     }
@@ -185,6 +188,11 @@ impl Assignments {
         })
     }
 
+    /// How many stays have ended so far.
+    pub(crate) fn ended(&self) -> usize {
+        self.ended
+    }
+
     /// Whether a message of this place may still take effect.
     pub(crate) fn holds(&self, place: Place) -> bool {
         self.all[place.assignment.0].is_some()
@@ -294,6 +302,7 @@ impl Assignments {
     fn end(&mut self, id: AssignmentId) {
         if let Some(assignment) = self.all[id.0].take() {
             assignment.tenure.end();
+            self.ended += 1;
         }
     }
 

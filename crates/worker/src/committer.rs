@@ -53,6 +53,12 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             self.status.clone(),
         );
         self.committing = Some(commit.boxed());
+        self.ended_before_commit = self.assignments.ended();
+    }
+
+    /// Whether the commit under way may hold messages of a stay that is over.
+    pub(crate) fn is_committing_for_an_ended_stay(&self) -> bool {
+        self.committing.is_some() && self.ended_before_commit != self.assignments.ended()
     }
 
     fn next_batch(&mut self) -> Vec<Handled> {

@@ -80,6 +80,12 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Step::AdmitRedriven(_) => may_admit_redriven,
         };
         let first = self.steps.iter().position(may_be_taken)?;
+        // What an earlier stay of a partition still commits must be there before the next one looks, and would be
+        // committed by the right of the next one if that began first.
+        if matches!(self.steps[first], Step::TakeOver(_)) && self.is_committing_for_an_ended_stay()
+        {
+            return None;
+        }
         self.steps.remove(first)
     }
 

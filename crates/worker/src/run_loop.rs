@@ -105,6 +105,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> Worker<H, S, C> {
             loads: FuturesUnordered::new(),
             handled: VecDeque::new(),
             committing: None,
+            ended_before_commit: 0,
             commit_retry: None,
             offsets_due: None,
             phase: Phase::Running,
@@ -152,6 +153,8 @@ pub(crate) struct RunLoop<H: Handler, S, C> {
     /// What waits for the next commit, and the one under way.
     pub(crate) handled: VecDeque<Handled>,
     pub(crate) committing: Option<BoxFuture<'static, Committed>>,
+    /// How many stays had ended when it began.
+    pub(crate) ended_before_commit: usize,
     /// Set while the commit target is out of reach: the waits, and when it is tried again.
     pub(crate) commit_retry: Option<(Backoff, Instant)>,
     /// When the watermarks that have moved are committed to the group.

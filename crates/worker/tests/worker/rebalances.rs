@@ -155,6 +155,44 @@ async fn a_handler_that_a_revocation_did_not_wait_for_holds_up_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stay_that_follows_at_once_knows_what_the_one_before_still_parked() {
+    let bench = Bench::new(1);
+    bench.calls.service_down(true);
+    bench.store.set_latency(Duration::from_secs(2));
+    bench.produce("c", &["slow 0"]);
+    let worker = bench.start();
+    bench
+        .until_true("one message is being handled", |bench| {
+            bench.calls.started("slow 0") == 1
+        })
+        .await;
+    // These gather while it is committed. Their commit is refused, and goes on one by one, when the next stay could have
+    // begun long since.
+    bench.produce("b", &["bad write"]);
+    bench.produce("a", &["service 1", "2"]);
+    bench
+        .until_true("the first message is committed", |bench| {
+            bench.store.finished().len() == 1
+        })
+        .await;
+    assert_eq!(bench.calls.started("service 1"), 4, "it is about to park");
+
+    worker.control.lose(&bench.partitions());
+    bench.store.set_latency(Duration::from_millis(1));
+    worker.control.assign(&bench.partitions());
+    bench
+        .until_true("it is tried again", |bench| {
+            bench.calls.started("service 1") > 4
+        })
+        .await;
+    bench.calls.service_down(false);
+    bench.until("echoes", 3).await;
+    worker.stop().await.expect("left in good order");
+
+    assert_eq!(bench.texts("echoes"), ["slow 0", "service 1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_owner_publishes_what_the_previous_one_left_before_anything_new() {
     let bench = Bench::new(1);
     bench.publisher.unavailable();

@@ -40,12 +40,23 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     }
 
     fn paused(&self) -> Option<String> {
+        let settings = &self.guide.settings;
         if self.stopping {
             Some("stopping".to_owned())
         } else if !self.brake.permits() {
             Some("the brake is on: most of the recent messages failed".to_owned())
+        } else if self.unpublished() >= settings.max_unpublished {
+            let most = settings.max_unpublished;
+            Some(format!(
+                "{most} records wait to be published, which is the bound: a topic cannot be written, or not fast enough"
+            ))
+        } else if self.parking.messages() >= settings.park.max_messages {
+            let most = settings.park.max_messages;
+            Some(format!(
+                "{most} messages are parked, which is the bound; only redrives are taken in"
+            ))
         } else if !self.parking.may_admit() {
-            let most = self.guide.settings.park.max_keys;
+            let most = settings.park.max_keys;
             Some(format!(
                 "{most} keys wait, or are held until a redrive, which is the bound; only redrives are taken in"
             ))
@@ -54,8 +65,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Some(format!(
                 "taking over {partitions} partitions: what others left of them is published first"
             ))
-        } else if self.in_flight >= self.guide.settings.max_in_flight {
-            let most = self.guide.settings.max_in_flight;
+        } else if self.in_flight >= settings.max_in_flight {
+            let most = settings.max_in_flight;
             Some(format!("{most} messages are in flight, which is the bound"))
         } else {
             None
@@ -114,12 +125,12 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                 }
             }
             None => {
-                let arriving = self.steps.iter().find_map(|step| match step {
-                    Step::Admit(messages) | Step::AdmitRedriven(messages) => {
-                        messages.iter().find(|message| waits_here(message))
-                    }
-                    Step::TakeOver(_) | Step::LoadParked(_) => None,
+                let waiting = self.steps.iter().flat_map(|step| match step {
+                    Step::Admit(messages) | Step::AdmitRedriven(messages) => messages.as_slice(),
+                    Step::TakeOver(_) | Step::LoadParked(_) => &[],
                 });
+                let mut arriving = self.arriving.iter().chain(waiting);
+                let arriving = arriving.find(|message| waits_here(message));
                 report.key = arriving.and_then(|message| text(&message.lane(self.guide.scope)));
                 report.since = arriving.and_then(|message| message.content.record().timestamp);
             }

@@ -1,6 +1,8 @@
 //! The intake: partitions are taken over, and messages looked up in the inbox batch by batch; what is new goes to its
 //! lane, or behind the others of a parked key.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use longshore_event::{Identity, Payload, Record, TopicPartition};
 
@@ -26,15 +28,15 @@ pub(crate) enum Step<P> {
 
 /// A step that is done.
 #[derive(Debug)]
-pub(crate) enum Taken<P> {
+pub(crate) enum Taken {
     /// These partitions may be worked on, with what is parked of each.
     Over {
         parked: Vec<ParkedOf>,
         /// The highest sequence that earlier owners gave to what is left in the outbox.
         last: Option<i64>,
     },
-    /// The messages, each with whether it has taken effect before.
-    In(Vec<(Message<P>, bool)>),
+    /// Whether each of the arriving messages has taken effect before.
+    In(Vec<bool>),
 }
 
 /// What is parked of a partition, as far as there is room for it in memory.
@@ -65,15 +67,27 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                 _ => Vec::new(),
             };
             let (strategy, status) = (self.strategy.clone(), self.status.clone());
-            let taking = async move { take(step, room, &*strategy, &status).await };
-            self.taking = Some(taking.boxed());
+            self.taking = Some(match step {
+                Step::TakeOver(partitions) => {
+                    async move { take_over(partitions, room, &*strategy, &status).await }.boxed()
+                }
+                Step::LoadParked(partitions) => {
+                    async move { load_parked(partitions, room, &*strategy, &status).await }.boxed()
+                }
+                Step::Admit(messages) | Step::AdmitRedriven(messages) => {
+                    let messages = Arc::new(messages);
+                    self.arriving = messages.clone();
+                    async move { look_up(&messages, &*strategy, &status).await }.boxed()
+                }
+            });
         }
     }
 
     /// The first step that may be taken.
     fn next_step(&mut self) -> Option<Step<H::Payload>> {
-        let may_admit = self.parking.may_admit();
-        let may_admit_redriven = self.parking.may_admit_redriven();
+        let has_room = self.unpublished() < self.guide.settings.max_unpublished;
+        let may_admit = has_room && self.parking.may_admit();
+        let may_admit_redriven = has_room && self.parking.may_admit_redriven();
         let may_be_taken = |step: &Step<H::Payload>| match step {
             Step::TakeOver(_) | Step::LoadParked(_) => true,
             Step::Admit(_) => may_admit,
@@ -87,6 +101,11 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             return None;
         }
         self.steps.remove(first)
+    }
+
+    /// Committed records that wait to be published, as far as they do not fit into memory.
+    pub(crate) fn unpublished(&self) -> u64 {
+        self.backlog.as_ref().map_or(0, |backlog| *backlog.borrow())
     }
 
     pub(crate) fn received(&mut self, records: Vec<Record>) {
@@ -116,7 +135,9 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         }
     }
 
-    pub(crate) fn taken(&mut self, taken: Taken<H::Payload>) {
+    /// # Panics
+    /// If the step that is over still holds the messages it has looked up.
+    pub(crate) fn taken(&mut self, taken: Taken) {
         self.taking = None;
         self.taking_over.clear();
         match taken {
@@ -126,8 +147,10 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                 }
                 self.parked_before(parked);
             }
-            Taken::In(messages) => {
-                for (message, seen) in messages {
+            Taken::In(seen) => {
+                let messages = Arc::into_inner(std::mem::take(&mut self.arriving));
+                let messages = messages.expect("a step that is over holds nothing");
+                for (message, seen) in messages.into_iter().zip(seen) {
                     self.admit(message, seen);
                 }
             }
@@ -163,29 +186,37 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     }
 }
 
-/// Takes one step, however long the commit target is out of reach. `room` is for parked lanes that are loaded.
-pub(crate) async fn take<P: Payload>(
-    step: Step<P>,
+/// Takes partitions over, however long the commit target is out of reach. `room` is for parked lanes that are loaded.
+async fn take_over(
+    partitions: Vec<TopicPartition>,
     room: Room,
     strategy: &impl CommitStrategy,
     status: &StatusBoard,
-) -> Taken<P> {
-    match step {
-        Step::TakeOver(partitions) => {
-            let last = until_available(status, || strategy.take_over(&partitions)).await;
-            let parked = parked_of(partitions, room, strategy, status).await;
-            Taken::Over { parked, last }
-        }
-        Step::LoadParked(partitions) => {
-            let parked = parked_of(partitions, room, strategy, status).await;
-            Taken::Over { parked, last: None }
-        }
-        Step::Admit(messages) | Step::AdmitRedriven(messages) => {
-            let identities: Vec<&Identity> = messages.iter().map(Message::identity).collect();
-            let seen = until_available(status, || strategy.seen(&identities)).await;
-            Taken::In(messages.into_iter().zip(seen).collect())
-        }
-    }
+) -> Taken {
+    let last = until_available(status, || strategy.take_over(&partitions)).await;
+    let parked = parked_of(partitions, room, strategy, status).await;
+    Taken::Over { parked, last }
+}
+
+/// Loads parked lanes for which there was no room before.
+async fn load_parked(
+    partitions: Vec<TopicPartition>,
+    room: Room,
+    strategy: &impl CommitStrategy,
+    status: &StatusBoard,
+) -> Taken {
+    let parked = parked_of(partitions, room, strategy, status).await;
+    Taken::Over { parked, last: None }
+}
+
+/// Asks the inbox for messages.
+async fn look_up<P: Payload>(
+    messages: &[Message<P>],
+    strategy: &impl CommitStrategy,
+    status: &StatusBoard,
+) -> Taken {
+    let identities: Vec<&Identity> = messages.iter().map(Message::identity).collect();
+    Taken::In(until_available(status, || strategy.seen(&identities)).await)
 }
 
 /// What is parked of each of these partitions, as far as there is room for it.

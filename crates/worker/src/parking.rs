@@ -33,6 +33,9 @@ pub(crate) struct Parking {
     /// Lanes being loaded or drained.
     draining: usize,
     room: Room,
+    /// Messages of all lanes, as far as is known, and how many there may be before no more are taken in.
+    messages: u64,
+    max_messages: u64,
     /// Partitions of which not all parked lanes are in memory.
     incomplete: Vec<TopicPartition>,
     /// Its messages free what is held, so that they wait for no room among it.
@@ -68,7 +71,7 @@ pub(crate) enum Page {
 }
 
 impl Parking {
-    pub(crate) fn new(max_lanes: usize, redrive_topic: Arc<str>) -> Self {
+    pub(crate) fn new(max_lanes: usize, max_messages: u64, redrive_topic: Arc<str>) -> Self {
         Self {
             lanes: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -77,6 +80,8 @@ impl Parking {
             readings: 0,
             draining: 0,
             room: Room::new(max_lanes),
+            messages: 0,
+            max_messages,
             incomplete: Vec::new(),
             redrive_topic,
         }
@@ -110,7 +115,12 @@ impl Parking {
 
     /// Whether messages may be taken in: there is room, and every parked lane is known.
     pub(crate) fn may_admit(&self) -> bool {
-        self.incomplete.is_empty() && !self.room.is_full()
+        self.incomplete.is_empty() && !self.room.is_full() && self.messages < self.max_messages
+    }
+
+    /// Messages of all lanes, as far as is known.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
     }
 
     /// Whether messages of the redrive topic may be taken in. Held lanes are not in their way: they wait for them.
@@ -152,7 +162,9 @@ impl Parking {
         if let Some(lane) = self.lanes.get_mut(&key) {
             // Two partitions have parked messages of one lane: reading it tells which is first.
             lane.knows(partition);
-            lane.rows = lane.rows.max(rows);
+            let more = rows.saturating_sub(lane.rows);
+            lane.rows += more;
+            self.messages += more;
             lane.grew = true;
             self.wake(&key);
             return;
@@ -205,6 +217,7 @@ impl Parking {
         if let Some(lane) = self.lanes.get_mut(key) {
             lane.knows(partition.clone());
             lane.rows += 1;
+            self.messages += 1;
         }
         self.grow(key);
     }
@@ -325,7 +338,9 @@ impl Parking {
         let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.stay == stay) else {
             return;
         };
-        lane.rows = lane.rows.saturating_sub(1);
+        let one = lane.rows.min(1);
+        lane.rows -= one;
+        self.messages -= one;
         let Phase::Draining { left, last } = &mut lane.phase else {
             return;
         };
@@ -405,6 +420,7 @@ impl Parking {
             rows,
         };
         self.room.takes(lane.head.state);
+        self.messages += rows;
         self.due.insert((due_at, stay));
         self.by_stay.insert(stay, key.clone());
         self.lanes.insert(key, lane);
@@ -422,6 +438,7 @@ impl Parking {
         if let Some(mut lane) = self.lanes.remove(key) {
             lane.leave_phase(&mut self.due, &mut self.draining);
             self.room.gives_back(lane.head.state);
+            self.messages -= lane.rows;
             self.by_stay.remove(&lane.stay);
         }
     }

@@ -4,6 +4,8 @@
 //! The table is the queue; what is kept in memory is only its front, a bounded number of rows a topic. A topic that
 //! cannot be written holds back its own rows and no others.
 
+mod backlog;
+mod load;
 mod queue;
 mod send;
 mod sending;
@@ -15,10 +17,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use longshore_event::TopicPartition;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
 use crate::{Clock, OutboxRow, Publisher, Store, StoreError};
+use backlog::Backlog;
 use task::Task;
 
 /// Requests waiting for the relay. At the bound, commits wait.
@@ -26,7 +29,10 @@ const REQUESTS: usize = 64;
 
 /// The handle of a relay. The relay ends when it is dropped.
 #[derive(Clone, Debug)]
-pub(crate) struct Relay(mpsc::Sender<Request>);
+pub(crate) struct Relay {
+    requests: mpsc::Sender<Request>,
+    backlog: watch::Receiver<u64>,
+}
 
 /// What a relay is asked for.
 enum Request {
@@ -75,13 +81,22 @@ impl OutboxBell {
 
 impl Relay {
     pub(crate) fn bell(&self) -> OutboxBell {
-        OutboxBell(self.0.downgrade())
+        OutboxBell(self.requests.downgrade())
     }
 
     pub(crate) fn spawn(store: Arc<impl Store>, publisher: impl Publisher, clock: Clock) -> Self {
         let (sender, requests) = mpsc::channel(REQUESTS);
-        tokio::spawn(Task::new(store, publisher, clock, requests).run());
-        Self(sender)
+        let (rows, backlog) = watch::channel(0);
+        tokio::spawn(Task::new(store, publisher, clock, requests, Backlog::new(rows)).run());
+        Self {
+            requests: sender,
+            backlog,
+        }
+    }
+
+    /// How many rows wait in the store, counted now and then while they do not all fit into memory; 0 while they do.
+    pub(crate) fn backlog(&self) -> watch::Receiver<u64> {
+        self.backlog.clone()
     }
 
     /// Publishes rows that are committed. Waits only while the relay has too many requests before it.
@@ -137,7 +152,7 @@ impl Relay {
     }
 
     async fn request(&self, request: Request) {
-        if self.0.send(request).await.is_err() {
+        if self.requests.send(request).await.is_err() {
             error!(
                 "the outbox relay has ended; committed events stay in the store until the worker is restarted"
             );

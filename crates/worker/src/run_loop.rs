@@ -23,7 +23,7 @@ use crate::journey::{Guide, Journey};
 use crate::lanes::{LaneScope, Lanes};
 use crate::message::Message;
 use crate::parking::Parking;
-use crate::pending::{at, optional};
+use crate::pending::{at, changed, optional};
 use crate::rebalance::{Phase, Revocation};
 use crate::report::Failing;
 use crate::status::StatusBoard;
@@ -90,16 +90,19 @@ impl<H: Handler, S: Source, C: CommitStrategy> Worker<H, S, C> {
         };
         let mut run = RunLoop {
             source: self.source,
+            backlog: self.strategy.backlog(),
             strategy: Arc::new(self.strategy),
             assignments: Assignments::new(self.metrics.clone()),
             lanes: Lanes::new(),
             steps: VecDeque::new(),
             taking: None,
+            arriving: Arc::default(),
             taking_over: Vec::new(),
             journeys: FuturesUnordered::new(),
             brake: Brake::new(guide.settings.brake),
             parking: Parking::new(
                 guide.settings.park.max_keys,
+                guide.settings.park.max_messages,
                 guide.settings.redrive_topic.clone(),
             ),
             loads: FuturesUnordered::new(),
@@ -141,7 +144,9 @@ pub(crate) struct RunLoop<H: Handler, S, C> {
     pub(crate) assignments: Assignments,
     /// Intake: what waits to be taken, and the step being taken.
     pub(crate) steps: VecDeque<Step<H::Payload>>,
-    pub(crate) taking: Option<BoxFuture<'static, Taken<H::Payload>>>,
+    pub(crate) taking: Option<BoxFuture<'static, Taken>>,
+    /// The messages that the step under way looks up, if that is what it does. It shares them until it is over.
+    pub(crate) arriving: Arc<Vec<Message<H::Payload>>>,
     /// The partitions that the step under way takes over, if that is what it does.
     pub(crate) taking_over: Vec<TopicPartition>,
     pub(crate) lanes: Lanes<Message<H::Payload>>,
@@ -150,6 +155,8 @@ pub(crate) struct RunLoop<H: Handler, S, C> {
     /// Keys that wait in the store, and pages of them being read.
     pub(crate) parking: Parking,
     pub(crate) loads: FuturesUnordered<BoxFuture<'static, Loaded>>,
+    /// How many committed records wait to be published.
+    pub(crate) backlog: Option<watch::Receiver<u64>>,
     /// What waits for the next commit, and the one under way.
     pub(crate) handled: VecDeque<Handled>,
     pub(crate) committing: Option<BoxFuture<'static, Committed>>,
@@ -169,12 +176,13 @@ pub(crate) struct RunLoop<H: Handler, S, C> {
 enum Turn<P> {
     Stop,
     Source(SourceEvent),
-    Taken(Taken<P>),
+    Taken(Taken),
     Ended(Journey<P>),
     Committed(Committed),
     CommitAgain,
     ParkedDue,
     Loaded(Loaded),
+    Backlog,
     Probe,
     HandedOver,
     RevocationOver,
@@ -205,6 +213,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Some(ended) = self.journeys.next() => Turn::Ended(ended),
             () = at(commit_again), if self.committing.is_none() => Turn::CommitAgain,
             () = at(parked_due) => Turn::ParkedDue,
+            () = changed(&mut self.backlog) => Turn::Backlog,
             () = at(self.brake.probes_at()) => Turn::Probe,
             () = self.phase.handed_over() => Turn::HandedOver,
             () = at(revocation_over) => Turn::RevocationOver,
@@ -235,8 +244,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Turn::Taken(taken) => self.taken(taken),
             Turn::Ended(journey) => self.ended(journey),
             Turn::Committed(committed) => self.committed(committed),
-            // `advance` starts the commit.
-            Turn::CommitAgain => {}
+            // `advance` starts the commit, or the intake.
+            Turn::CommitAgain | Turn::Backlog => {}
             Turn::ParkedDue => self.load_due(),
             Turn::Loaded(loaded) => self.loaded(loaded),
             Turn::Probe => self.brake.half_open(),

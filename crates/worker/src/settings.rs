@@ -19,6 +19,10 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// Messages in one transaction.
     pub max_batch: usize,
+    /// Records that may wait in the store until their topic can be written, those of other instances included and timers
+    /// aside; counted once a second, and up to a million. At the bound no more messages are taken in until some are
+    /// published. The two thousand of each topic that fit into memory are let through however low it is.
+    pub max_unpublished: u64,
     /// Immediate retries of a transient failure.
     pub retry: Retry,
     /// What comes after them, if the strategy can park messages.
@@ -51,6 +55,7 @@ impl Settings {
             concurrency: 64,
             max_in_flight: 2_000,
             max_batch: 500,
+            max_unpublished: 500_000,
             retry: Retry::default(),
             park: Park::default(),
             on_dead: OnDead::default(),
@@ -110,6 +115,9 @@ pub struct Park {
     /// Parked keys in memory, some hundred bytes each: so many that wait, and so many that are held until a redrive. At
     /// either bound no more messages are taken in until keys have drained, but for redrives.
     pub max_keys: usize,
+    /// Parked messages in the store, as far as this instance knows of them. At the bound no more messages are taken in
+    /// until some have drained, but for redrives.
+    pub max_messages: u64,
 }
 
 impl Default for Park {
@@ -120,6 +128,7 @@ impl Default for Park {
             first: Duration::from_secs(5),
             longest: Duration::from_secs(600),
             max_keys: 50_000,
+            max_messages: 500_000,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longshore_event::{Identity, TopicPartition};
+use tokio::sync::watch;
 
 use crate::pruning::Pruning;
 use crate::relay::Relay;
@@ -147,6 +148,10 @@ impl<S: Store> CommitStrategy for StoreStrategy<S> {
 
     fn can_park(&self) -> bool {
         true
+    }
+
+    fn backlog(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.relay.backlog())
     }
 
     async fn parked_heads(

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use longshore_event::{Identity, TopicPartition};
+use tokio::sync::watch;
 
 use crate::{Finished, ParkedHead, ParkedRow};
 
@@ -50,6 +51,11 @@ pub trait CommitStrategy: Send + Sync + 'static {
     /// Whether messages can be parked. Without it a message that used up its immediate retries is dead.
     fn can_park(&self) -> bool {
         false
+    }
+
+    /// How many committed records wait to be published, as far as they do not fit into memory; `None` if none ever wait.
+    fn backlog(&self) -> Option<watch::Receiver<u64>> {
+        None
     }
 
     /// The first message of each parked lane of these partitions, the earliest due first; at most `limit` lanes.

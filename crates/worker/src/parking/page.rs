@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn pages_grow_while_all_goes_well_and_begin_anew_when_it_does_not() {
-        let mut parking = Parking::new(10, Arc::from("redrive"));
+        let mut parking = Parking::new(10, 100, Arc::from("redrive"));
         let key = LaneKey::Key("k".into());
         let park = |parking: &mut Parking| {
             parking.park(key.clone(), &row());

@@ -79,6 +79,11 @@ impl TopicQueue {
         Some(from)
     }
 
+    /// Whether rows were left in the store for want of room.
+    pub(super) fn has_spilled(&self) -> bool {
+        self.spilled_from.is_some() || self.reloading
+    }
+
     /// All that was left in the store by then has been offered, or is left there once more.
     pub(super) fn reloaded(&mut self) {
         self.reloading = false;
@@ -120,8 +125,7 @@ impl TopicQueue {
         let mut rows = self.rows.iter();
         let sending = self.sending.as_ref();
         self.failing.is_none()
-            && (self.spilled_from.is_some()
-                || self.reloading
+            && (self.has_spilled()
                 || rows.any(|row| partitions.contains(&row.source))
                 || sending.is_some_and(|sending| sending.has_some_of(partitions)))
     }

@@ -14,17 +14,17 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::Request;
+use super::backlog::Backlog;
+use super::load::{Load, PAGE, Page};
 use super::queue::TopicQueue;
 use super::send::{Batch, Kind, Sent, send};
 use super::timers::{Claim, Claimed, Claiming, Timers};
 use crate::backoff::Backoff;
 use crate::pending::{at, optional};
-use crate::{Clock, OutboxRow, Publisher, Store, StoreError};
+use crate::{Clock, OutboxRow, Publisher, Store};
 
 /// Rows in one call of the publisher.
 const SEND: usize = 1_000;
-/// Rows in one page of the outbox.
-const PAGE: usize = 500;
 /// Acknowledged rows wait this long for others, so that clearing the table costs one transaction for many of them.
 const CLEAR_AFTER: Duration = Duration::from_millis(50);
 /// Acknowledged rows that are cleared at once.
@@ -42,6 +42,7 @@ pub(super) struct Task<S, P> {
     /// Whether somebody beside the messages publishes through this relay.
     is_rung: bool,
     queues: BTreeMap<Arc<str>, TopicQueue>,
+    backlog: Backlog,
     /// Every row in memory, until it is cleared from the store: what is loaded again is not sent again.
     held: HashSet<Uuid>,
     sends: FuturesUnordered<BoxFuture<'static, Sent>>,
@@ -55,22 +56,6 @@ pub(super) struct Task<S, P> {
     cleared_meanwhile: HashSet<Uuid>,
     waiters: Vec<Waiter>,
     sweep_at: Instant,
-}
-
-/// Reading the outbox, page by page.
-struct Load {
-    partitions: Vec<TopicPartition>,
-    after: Option<i64>,
-    /// Whose rows were left in the store, and are behind each other again when this has ended.
-    reloads: Option<Arc<str>>,
-    backoff: Option<Backoff>,
-    /// Told of success and of failure; a load that nobody waits for is tried again.
-    done: Option<oneshot::Sender<Result<Option<i64>, StoreError>>>,
-}
-
-struct Page {
-    load: Load,
-    rows: Result<Vec<OutboxRow>, StoreError>,
 }
 
 /// Somebody who waits until nothing of these partitions is on its way.
@@ -93,6 +78,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
         publisher: P,
         clock: Clock,
         requests: mpsc::Receiver<Request>,
+        backlog: Backlog,
     ) -> Self {
         Self {
             store,
@@ -103,6 +89,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
             owned: HashSet::new(),
             is_rung: false,
             queues: BTreeMap::new(),
+            backlog,
             held: HashSet::new(),
             sends: FuturesUnordered::new(),
             acknowledged: Vec::new(),
@@ -135,10 +122,13 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 () = at(self.clear_at), if self.clearing.is_none() => self.start_clearing(),
                 () = sleep_until(self.sweep_at) => self.sweep(),
                 () = at(stuck_at) => self.look_at_clock(),
+                () = self.backlog.turn(&self.store) => {}
             }
             self.start_sends();
             self.start_load();
             self.tell_waiters();
+            let mut queues = self.queues.values();
+            self.backlog.look(queues.any(TopicQueue::has_spilled));
         }
     }
 
@@ -336,18 +326,9 @@ impl<S: Store, P: Publisher> Task<S, P> {
             return;
         }
         self.cleared_meanwhile.clear();
-        let Some(mut load) = self.loads.pop_front() else {
-            return;
-        };
-        let store = self.store.clone();
-        let read = async move {
-            if let Some(backoff) = &mut load.backoff {
-                backoff.wait().await;
-            }
-            let rows = store.outbox(Some(&load.partitions), load.after, PAGE).await;
-            Page { load, rows }
-        };
-        self.loading = Some(read.boxed());
+        if let Some(load) = self.loads.pop_front() {
+            self.loading = Some(load.read(self.store.clone()).boxed());
+        }
     }
 
     fn loaded(&mut self, page: Page) {

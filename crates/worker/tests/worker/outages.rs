@@ -61,6 +61,40 @@ async fn a_commit_that_an_outage_holds_up_frees_no_offset_and_buries_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_a_topic_has_a_bound_and_the_worker_says_that_it_is_reached() {
+    const MESSAGES: usize = 15_000;
+    let bench = Bench::new(1);
+    bench.publisher.unavailable();
+    // So that what is committed within a second is a bounded number too.
+    bench.store.set_latency(Duration::from_millis(100));
+    for n in 0..MESSAGES {
+        bench.produce(&format!("k-{}", n % 500), &["x"]);
+    }
+    let settings = Settings {
+        max_unpublished: 3_000,
+        max_in_flight: 500,
+        ..bench.settings()
+    };
+    let worker = bench.start_with(settings, bench.group.join(500));
+    worker.control.assign(&bench.partitions());
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+
+    let waiting = bench.store.outbox_rows().len();
+    assert!((3_000..8_000).contains(&waiting), "{waiting} wait");
+    let report = worker.inspector.report().await.expect("it runs");
+    let paused = report.paused.expect("nothing is taken in");
+    assert!(
+        paused.contains("3000 records wait to be published"),
+        "{paused}"
+    );
+
+    bench.publisher.available();
+    bench.until("echoes", MESSAGES).await;
+    bench.until_published().await;
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handler_that_needs_the_store_waits_for_it() {
     let bench = Bench::new(1);
     bench.produce("a", &["slow 1"]);

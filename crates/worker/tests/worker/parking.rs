@@ -6,7 +6,7 @@ use longshore_event::{
     DeadLetter, OutgoingRecord, Position, Redrive, RedriveAction, redrive_topic,
 };
 use longshore_testkit::memory::Note;
-use longshore_worker::{Brake, OnDead, ParkedState, Settings};
+use longshore_worker::{Brake, OnDead, Park, ParkedState, Settings};
 use tokio::time::timeout;
 
 use crate::bench::{Bench, GROUP, Running, SOON};
@@ -62,6 +62,86 @@ async fn other_keys_flow_while_one_is_parked() {
         .await;
     assert_eq!(bench.store.parked_rows().len(), 1, "it is still parked");
     worker.crash().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_keys_flow_while_many_drain() {
+    const KEYS: usize = 200;
+    let bench = Bench::new(1);
+    bench.calls.service_down(true);
+    for n in 0..KEYS {
+        let slow = (0..10).map(|m| format!("slow {m}")).collect::<Vec<_>>();
+        let mut texts = vec!["service"];
+        texts.extend(slow.iter().map(String::as_str));
+        bench.produce(&format!("k-{n}"), &texts);
+    }
+    let worker = start(&bench, |settings| {
+        settings.brake.share = 1.0;
+        settings.park.attempts = 100;
+    });
+    bench
+        .until_true("all is parked", |bench| {
+            bench.store.parked_rows().len() == 11 * KEYS
+        })
+        .await;
+    bench.calls.service_down(false);
+    bench
+        .until_true("they drain, more than there are handlers", |bench| {
+            bench.log.records("echoes").len() > KEYS + KEYS / 2
+        })
+        .await;
+
+    let before = tokio::time::Instant::now();
+    bench.produce("healthy", &["x"]);
+    bench
+        .until_true("it is done", |bench| {
+            bench.texts("echoes").iter().any(|text| text == "x")
+        })
+        .await;
+    let waited = before.elapsed();
+    assert!(
+        !bench.store.parked_rows().is_empty(),
+        "the others still drain"
+    );
+    assert!(
+        waited < Duration::from_millis(1_200),
+        "no longer than one of them takes: {waited:?}"
+    );
+    worker.crash().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_parked_has_a_bound_and_the_worker_says_that_it_is_reached() {
+    let bench = Bench::new(1);
+    bench.calls.service_down(true);
+    let mut texts = vec!["service"];
+    texts.resize(200, "x");
+    bench.produce("a", &texts);
+    bench.produce("b", &["b"]);
+    let settings = Settings {
+        max_in_flight: 5,
+        park: Park {
+            max_messages: 20,
+            attempts: 100,
+            first: Duration::from_secs(1),
+            ..Park::default()
+        },
+        ..bench.settings()
+    };
+    let worker = bench.start_with(settings, bench.group.join(5));
+    worker.control.assign(&bench.partitions());
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+
+    let parked = bench.store.parked_rows().len();
+    assert!((20..25).contains(&parked), "{parked} are parked");
+    let report = worker.inspector.report().await.expect("it runs");
+    let paused = report.paused.expect("nothing is taken in");
+    assert!(paused.contains("20 messages are parked"), "{paused}");
+
+    bench.calls.service_down(false);
+    bench.until_within("echoes", 201, 10 * SOON).await;
+    worker.stop().await.expect("left in good order");
+    assert_eq!(bench.store.parked_rows(), []);
 }
 
 #[tokio::test(start_paused = true)]

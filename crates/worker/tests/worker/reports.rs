@@ -109,6 +109,28 @@ async fn a_worker_that_takes_over_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_cannot_be_looked_up_is_told_with_its_key() {
+    let bench = Bench::new(1);
+    bench.produce("o-1", &["1"]);
+    let worker = bench.start();
+    bench.until("echoes", 1).await;
+    bench.store.unavailable();
+    let written = bench.produce("o-2", &["2", "3"]).remove(0).timestamp;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+
+    let report = report(&worker).await;
+    assert!(report.commits_unavailable.is_some());
+    let oldest = report.partitions[0].oldest.as_ref().expect("it arrives");
+    assert_eq!((oldest.offset, oldest.state), (1, OldestState::Arriving));
+    assert_eq!(oldest.key.as_deref(), Some("o-2"));
+    assert_eq!((oldest.since, written.is_some()), (written, true));
+
+    bench.store.available();
+    bench.until("echoes", 3).await;
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_parked_key_is_told_with_its_next_try() {
     let bench = Bench::new(1);
     bench.produce("o-1", &["down 1", "x"]);

@@ -15,8 +15,8 @@ use super::line::Condition;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Nobody,
-    /// It is being asked to let go.
-    Moving,
+    /// This member is asked to let it go.
+    Moving(Life),
     Member(Life),
 }
 
@@ -68,10 +68,15 @@ impl Cluster {
         let within = Duration::from_millis(random.u64(..4_000));
         let mut owners = lock(&self.owners);
         let nth = random.usize(..owners.len());
+        let moving: Vec<Owner> = owners.values().copied().collect();
         let Some((partition, owner)) = owners.iter_mut().nth(nth) else {
             return;
         };
         let Owner::Member(life) = *owner else { return };
+        if moving.contains(&Owner::Moving(life)) {
+            // A source waits for one revocation before it tells of the next.
+            return;
+        }
         let Some(from) = self
             .instances
             .iter()
@@ -79,7 +84,7 @@ impl Cluster {
         else {
             return;
         };
-        *owner = Owner::Moving;
+        *owner = Owner::Moving(life);
         self.journal.note(
             Some(life),
             format!("is to let {partition} go within {within:?}"),

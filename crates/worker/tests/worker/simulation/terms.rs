@@ -41,6 +41,7 @@ impl Terms {
                 first: Duration::from_millis(random.u64(100..3_000)),
                 longest: Duration::from_secs(5),
                 max_keys: [1, 2, 50_000, 50_000][random.usize(..4)],
+                max_messages: [3, 50_000, 50_000][random.usize(..3)],
             },
             brake: Brake {
                 window: 8,

@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 use tracing::{error, info};
 
 use crate::RunError;
+use crate::progress::Progress;
 
 /// Time for the store to answer a readiness check: shorter than the time-outs of those who ask.
 const PING: Duration = Duration::from_secs(2);
@@ -33,7 +34,7 @@ const STARTING: &str = "starting: not connected to store and brokers yet";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusPage {
-    /// What the worker says.
+    /// What the worker says; of partitions of which it has committed nothing yet, with what the group had before.
     #[serde(flatten)]
     pub report: Report,
     /// What its store holds; `None` if it has none, or it does not answer.
@@ -68,6 +69,7 @@ struct Watched {
     /// The worker's own; without any it is empty, and nothing is found there.
     routes: Router,
     services: ServiceClient,
+    progress: Progress,
 }
 
 impl Admin {
@@ -95,6 +97,7 @@ impl Admin {
         store: Option<SqlStore>,
         routes: Router,
         services: ServiceClient,
+        progress: Progress,
     ) {
         let watched = Watched {
             status,
@@ -102,6 +105,7 @@ impl Admin {
             store,
             routes,
             services,
+            progress,
         };
         // It is called once; a second worker would not be this one.
         drop(self.view.worker.set(watched));
@@ -195,19 +199,17 @@ async fn status(State(view): State<Arc<View>>) -> Response {
     };
     // A worker that is being connected does not answer yet.
     let report = tokio::time::timeout(PING, watched.inspector.report()).await;
-    let Ok(Some(report)) = report else {
+    let Ok(Some(mut report)) = report else {
         return (StatusCode::SERVICE_UNAVAILABLE, "the worker does not run\n").into_response();
     };
-    let store = match &watched.store {
-        Some(store) => tokio::time::timeout(PING, store.counts()).await,
-        None => Ok(Ok(StoreCounts::default())),
+    let counts = async {
+        let counts = tokio::time::timeout(PING, watched.store.as_ref()?.counts());
+        counts.await.ok()?.ok()
     };
+    let (store, ()) = tokio::join!(counts, watched.progress.complete(&mut report));
     Json(StatusPage {
         report,
-        store: store
-            .ok()
-            .and_then(Result::ok)
-            .filter(|_| watched.store.is_some()),
+        store,
         services: watched.services.report(),
     })
     .into_response()

@@ -18,6 +18,7 @@ use crate::builder::Strategy;
 use crate::connected::AnyWorker;
 use crate::error::chain;
 use crate::preflight;
+use crate::progress::Progress;
 use crate::{ConnectedWorker, RunError, WorkerArgs, WorkerBuilder};
 
 /// The wait after the first try to open the store; each later one is twice as long.
@@ -117,6 +118,7 @@ impl<H: Handler> WorkerBuilder<H> {
             store.clone(),
             routes,
             services,
+            Progress::new(connection),
         );
         Ok(ConnectedWorker {
             worker,

@@ -9,6 +9,7 @@
 //! `examples/greeter.rs` is a whole worker with its tests; [`testing`] is what they are made with.
 
 mod process;
+mod progress;
 pub use process::{main, main_with, run_process};
 
 mod signal;

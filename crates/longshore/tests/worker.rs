@@ -245,6 +245,25 @@ async fn a_workers_own_routes_look_into_its_store_beside_those_of_the_runtime() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_group_has_committed_is_told_before_the_worker_has_committed_anything() {
+    let place = Place::with_topics(&["ping", "pong"]).await;
+    ping(&place.connection(), "ada").await;
+    for _ in 0..2 {
+        let connected = worker().connect(&place.args()).await.expect("connected");
+        let address = connected.admin_address().expect("address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(connected.run(async { stopped.await.expect("stop") }));
+        until(address, "/status", |_, body| {
+            body.contains("\"committed\":1")
+        })
+        .await;
+        stop.send(()).expect("running");
+        let result = timeout(DEADLINE, running).await.expect("stopped");
+        assert!(result.expect("no panic").is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_is_told_of_an_event_once_the_log_has_it() {
     let place = Place::with_topics(&["ping"]).await;
     let (tell, mut told) = mpsc::channel(8);

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use longshore_event::{NextOffset, TopicPartition};
 use rdkafka::types::RDKafkaErrorCode::{
-    CoordinatorLoadInProgress, CoordinatorNotAvailable, NonEmptyGroup, NotCoordinator,
-    RebalanceInProgress, UnknownMemberId,
+    CoordinatorLoadInProgress, CoordinatorNotAvailable, GroupIdNotFound, NonEmptyGroup,
+    NotCoordinator, RebalanceInProgress, UnknownMemberId,
 };
 
 use super::{Admin, REQUEST, code_of, offsets};
@@ -105,6 +105,20 @@ impl Admin {
         })
     }
 
+    /// What a consumer group has committed, of every partition of which it has committed anything.
+    ///
+    /// # Errors
+    /// [`KafkaError::NoAnswer`], [`KafkaError::Refused`].
+    pub async fn committed_offsets(
+        &self,
+        group: &str,
+    ) -> Result<BTreeMap<TopicPartition, NextOffset>, KafkaError> {
+        let name = group.to_owned();
+        let action = format!("read what consumer group {group} has committed");
+        self.run(action, move |client| committed(client, &name))
+            .await
+    }
+
     /// Commits offsets in the name of a group that has no members, such as to read records again or to pass some over.
     /// Other partitions keep what they have.
     ///
@@ -160,24 +174,15 @@ impl Admin {
 }
 
 fn describe(client: &Client, name: String) -> Result<Option<GroupDescription>, ClientError> {
-    use rdkafka::types::RDKafkaErrorCode::GroupIdNotFound;
     let described = match client.describe_group(&name, REQUEST) {
         Err(error) if error.code == GroupIdNotFound => return Ok(None),
         described => described?,
     };
-    let committed = match client.committed_offsets(&name, Committed::Now, REQUEST) {
-        Err(error) if error.code == GroupIdNotFound => Vec::new(),
-        committed => committed?,
-    };
+    let committed = committed(client, &name)?;
     // What Kafka says of a group that it does not know.
     if described.state == "Dead" && committed.is_empty() {
         return Ok(None);
     }
-    let committed = committed
-        .into_iter()
-        .filter(|line| line.offset >= 0)
-        .map(|line| (line.partition, NextOffset(line.offset)))
-        .collect();
     let partitions = lags(client, &described.members, committed)?;
     let DescribedGroup {
         state,
@@ -193,6 +198,20 @@ fn describe(client: &Client, name: String) -> Result<Option<GroupDescription>, C
         members,
         partitions,
     }))
+}
+
+fn committed(
+    client: &Client,
+    group: &str,
+) -> Result<BTreeMap<TopicPartition, NextOffset>, ClientError> {
+    let lines = match client.committed_offsets(group, Committed::Now, REQUEST) {
+        Err(error) if error.code == GroupIdNotFound => Vec::new(),
+        lines => lines?,
+    };
+    let lines = lines.into_iter().filter(|line| line.offset >= 0);
+    Ok(lines
+        .map(|line| (line.partition, NextOffset(line.offset)))
+        .collect())
 }
 
 fn lags(

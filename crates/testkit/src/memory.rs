@@ -19,6 +19,9 @@ pub use source::{MemorySource, SourceControl};
 mod publisher;
 pub use publisher::MemoryPublisher;
 
+mod transactions;
+pub use transactions::MemoryTransactions;
+
 mod store;
 pub use store::MemoryStore;
 

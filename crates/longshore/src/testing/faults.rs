@@ -89,6 +89,9 @@ impl TestWorker {
     fn has_store_or_panic(&self) {
         let name = self.site.name;
         let has_store = self.instance.as_ref().is_none_or(|one| one.store.is_some());
-        assert!(has_store, "{name} has no store: it is a plain worker");
+        assert!(
+            has_store,
+            "{name} has no store: it is built with `plain` or `transactional`"
+        );
     }
 }

@@ -154,7 +154,10 @@ impl TestWorker {
     fn store(&self) -> &SqlStore {
         match &self.instance().store {
             Some(store) => store,
-            None => panic!("{} has no store: it is a plain worker", self.site.name),
+            None => panic!(
+                "{} has no store: it is built with `plain` or `transactional`",
+                self.site.name
+            ),
         }
     }
 

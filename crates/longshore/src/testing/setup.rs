@@ -82,7 +82,7 @@ where
     /// Starts the worker and waits until it has its partitions.
     ///
     /// # Panics
-    /// If the runtime is not one of a single thread, if the migrations fail, or if the worker commits in Kafka transactions.
+    /// If the runtime is not one of a single thread, or if the migrations fail.
     pub async fn start(self) -> TestWorker {
         let clock = StandingClock::of_this_test();
         let standing = clock.worker();

@@ -8,7 +8,7 @@ use longshore_event::{TopicPartition, redrive_topic};
 use longshore_services::ServiceClient;
 use longshore_store::{Migration, OpenError, SqlStore, StoreUrl};
 use longshore_testkit::memory::{
-    MemoryGroup, MemoryLog, MemoryPublisher, MemorySource, SourceControl,
+    MemoryGroup, MemoryLog, MemoryPublisher, MemorySource, MemoryTransactions, SourceControl,
 };
 use longshore_worker::{
     CommitStrategy, Handler, Inspector, Metrics, PlainStrategy, SourceError, Status, StoreStrategy,
@@ -92,6 +92,7 @@ impl Site {
             .redrives(&redrive_topic(self.group_name()))
             .drain(self.args.drain);
         let publisher = builder.bus.around(self.publisher.clone());
+        let in_transactions = matches!(builder.strategy, Strategy::Transaction(_));
         let (handler, store) = match builder.strategy {
             Strategy::Store(make) => {
                 let store = self.open_store(builder.migrations).await;
@@ -103,14 +104,15 @@ impl Site {
                 let services = services.unwrap_or_else(|error| panic!("{}", chain(&error)));
                 (make(&gated, &services), Some((store, gated)))
             }
-            Strategy::Plain(handler) => (handler, None),
-            Strategy::Transaction(_) => panic!(
-                "{} commits in Kafka transactions, which a log in memory does not have; test it on a broker, such as \
-                 the embedded one, or its handler with testing::handle",
-                self.name
-            ),
+            Strategy::Plain(handler) | Strategy::Transaction(handler) => (handler, None),
         };
         let instance = match store {
+            None if in_transactions => {
+                // A worker in transactions tells nobody in its process what it publishes.
+                let transactions =
+                    MemoryTransactions::new(self.publisher.clone(), source.control());
+                self.run(handler, source, transactions, None)
+            }
             None => self.run(handler, source, PlainStrategy::new(publisher), None),
             Some((store, gated)) => {
                 let strategy = StoreStrategy::new(

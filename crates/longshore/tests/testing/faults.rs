@@ -5,7 +5,7 @@ use std::time::Duration;
 use longshore::prelude::*;
 use longshore::testing::{PublishErrorKind, TestWorker};
 
-use crate::clerk::{Answer, Letter, answer, echo, letter, start};
+use crate::clerk::{Answer, Echo, Letter, answer, echo, letter, start};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -235,16 +235,49 @@ async fn a_plain_worker_runs_too() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "echo has no store: it is a plain worker")]
+#[should_panic(expected = "echo has no store: it is built with")]
 async fn a_plain_worker_has_no_store_to_fail() {
     let worker = TestWorker::start(echo).await;
     worker.store_fails(1);
 }
 
+/// As `echo`, in transactions.
+fn transactional_echo() -> WorkerBuilder<Echo> {
+    WorkerBuilder::transactional("echo", Echo)
+        .reads(Letter::TOPIC)
+        .publishes(Answer::TOPIC)
+}
+
 #[tokio::test]
-#[should_panic(expected = "letters commits in Kafka transactions")]
-async fn a_worker_in_kafka_transactions_is_refused() {
-    use crate::clerk::Echo;
-    let described = || WorkerBuilder::transactional("letters", Echo).reads(Letter::TOPIC);
-    TestWorker::start(described).await;
+async fn a_worker_in_transactions_publishes_all_of_a_batch_or_nothing() {
+    let mut worker = TestWorker::start(transactional_echo).await;
+    worker.topic_refuses(Answer::TOPIC, PublishErrorKind::Refused);
+    worker.send(&letter("ada", "one"));
+    worker.send(&letter("bob", "two"));
+    worker.advance(MINUTE).await;
+    worker.expect_published::<Answer>(&[]);
+    assert_eq!(worker.lag(), 2, "neither is lost, nor passed over");
+
+    worker.topic_accepts(Answer::TOPIC);
+    worker.advance(MINUTE).await;
+    worker.expect_published(&[answer("ada", "one"), answer("bob", "two")]);
+    worker.expect_all_done();
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_a_crash_leaves_without_an_answer_is_not_made_again() {
+    let mut worker = TestWorker::start(transactional_echo).await;
+    worker.brokers_lose_answers();
+    worker.send(&letter("ada", "one"));
+    worker.settle().await;
+    worker.crash().await;
+    worker.brokers_up();
+    worker.restart().await;
+    worker.send(&letter("ada", "two"));
+    worker.settle().await;
+
+    worker.expect_published(&[answer("ada", "one"), answer("ada", "two")]);
+    worker.expect_all_done();
+    worker.stop().await;
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use longshore_event::OutgoingRecord;
-use longshore_worker::{PublishError, PublishErrorKind, Publisher};
+use longshore_worker::{CommitError, PublishError, PublishErrorKind, Publisher};
 
 use super::{MemoryLog, Watched, lock};
 
@@ -89,32 +89,66 @@ impl MemoryPublisher {
         lock(&self.faults).attempts
     }
 
+    /// Publishes all of these if `commit` succeeds, or none: where one cannot be published, it is not asked.
+    ///
+    /// # Errors
+    /// What `commit` says; [`CommitError::Unavailable`] about the first record that cannot be published.
+    pub(super) async fn transact(
+        &self,
+        records: &[&OutgoingRecord],
+        commit: impl FnOnce() -> Result<(), CommitError>,
+    ) -> Result<(), CommitError> {
+        self.reach().await;
+        for record in records {
+            let fault = lock(&self.faults).next(&record.topic);
+            let is_missing = self.log.partitions(&record.topic).is_empty();
+            let fault = fault.or(is_missing.then_some(PublishErrorKind::UnknownTopic));
+            if let Some(kind) = fault {
+                return Err(CommitError::Unavailable(refusal(record, kind).into()));
+            }
+        }
+        commit()?;
+        for record in records {
+            // Nobody takes a topic away; it was there a moment ago.
+            self.log.append((*record).clone());
+        }
+        self.pass(|gate| gate != Gate::Open).await;
+        Ok(())
+    }
+
+    async fn reach(&self) {
+        let latency = lock(&self.faults).latency;
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        self.pass(|gate| gate == Gate::Down).await;
+    }
+
     async fn pass(&self, blocked: impl Fn(Gate) -> bool) {
         self.gate.until(|gate| !blocked(gate)).await;
     }
 
     fn send(&self, record: &OutgoingRecord) -> Result<(), PublishError> {
         let fault = lock(&self.faults).next(&record.topic);
-        let fault = match fault {
-            Some(kind) => kind,
-            None if self.log.append(record.clone()).is_some() => return Ok(()),
-            None => PublishErrorKind::UnknownTopic,
-        };
-        Err(PublishError {
-            topic: record.topic.clone(),
-            kind: fault,
-            source: "a fault of the test".into(),
-        })
+        match fault {
+            Some(kind) => Err(refusal(record, kind)),
+            None if self.log.append(record.clone()).is_some() => Ok(()),
+            None => Err(refusal(record, PublishErrorKind::UnknownTopic)),
+        }
+    }
+}
+
+fn refusal(record: &OutgoingRecord, kind: PublishErrorKind) -> PublishError {
+    PublishError {
+        topic: record.topic.clone(),
+        kind,
+        source: "a fault of the test".into(),
     }
 }
 
 impl Publisher for MemoryPublisher {
     async fn publish(&self, records: &[OutgoingRecord]) -> Vec<Result<(), PublishError>> {
-        let latency = lock(&self.faults).latency;
-        if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
-        }
-        self.pass(|gate| gate == Gate::Down).await;
+        self.reach().await;
         let results = records.iter().map(|record| self.send(record)).collect();
         self.pass(|gate| gate != Gate::Open).await;
         results

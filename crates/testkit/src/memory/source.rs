@@ -1,15 +1,18 @@
 //! A member of a group in memory: the run loop sees a [`Source`], the test decides what happens to it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use longshore_event::{NextOffset, Record, TopicPartition};
-use longshore_worker::{REDRIVE_RESERVE, Source, SourceError, SourceEvent};
+use longshore_worker::{REDRIVE_RESERVE, Source, SourceEvent};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::{MemoryGroup, lock};
+
+mod control;
+pub use control::SourceControl;
 
 /// Records that one [`SourceEvent::Records`] carries at most, unless [`MemorySource::batch`] says otherwise.
 const DEFAULT_BATCH: usize = 100;
@@ -29,12 +32,6 @@ pub struct MemorySource {
     phase: Phase,
 }
 
-/// The hand that moves partitions to and from a [`MemorySource`], and cuts it off from its broker.
-#[derive(Clone, Debug)]
-pub struct SourceControl {
-    shared: Arc<Shared>,
-}
-
 #[derive(Debug)]
 struct Shared {
     group: MemoryGroup,
@@ -50,6 +47,8 @@ struct Member {
     owned: Vec<TopicPartition>,
     /// Partitions it reads, with the offset to read next: those whose `Assigned` has been delivered.
     positions: BTreeMap<TopicPartition, NextOffset>,
+    /// Partitions that went, until it is told that they are back: what it holds of them is of an earlier stay.
+    gone: BTreeSet<TopicPartition>,
     /// The partition that is served last.
     last_served: Option<TopicPartition>,
     budget: usize,
@@ -82,6 +81,7 @@ impl MemorySource {
             pending: VecDeque::new(),
             owned: Vec::new(),
             positions: BTreeMap::new(),
+            gone: BTreeSet::new(),
             last_served: None,
             budget: max_in_flight,
             max_in_flight,
@@ -235,91 +235,6 @@ impl Source for MemorySource {
     }
 }
 
-impl SourceControl {
-    /// Gives partitions to the member. It reads from the committed offsets, or from the beginning.
-    pub fn assign(&self, partitions: &[TopicPartition]) {
-        let mut member = lock(&self.shared.member);
-        member.owned.extend_from_slice(partitions);
-        self.tell(member, SourceEvent::Assigned(partitions.to_vec()));
-    }
-
-    /// Takes partitions away in good order: waits for the offsets that the run loop answers within `within`, commits
-    /// them, and returns them. `None` if it did not answer in time.
-    pub async fn revoke(&self, partitions: &[TopicPartition], within: Duration) -> Option<Offsets> {
-        let (finished, answer) = oneshot::channel();
-        let revoked = SourceEvent::Revoked {
-            partitions: partitions.to_vec(),
-            within,
-            finished,
-        };
-        self.tell(lock(&self.shared.member), revoked);
-        let answer = tokio::time::timeout(within, answer).await;
-        let answer = answer.ok().and_then(Result::ok);
-        let mut member = lock(&self.shared.member);
-        member.settle(
-            partitions,
-            answer.as_deref().unwrap_or_default(),
-            &self.shared.group,
-        );
-        drop(member);
-        self.shared.changed.notify_one();
-        answer
-    }
-
-    /// Takes partitions away without asking, as a session time-out does. Commits for them are refused from now on.
-    pub fn lose(&self, partitions: &[TopicPartition]) {
-        let mut member = lock(&self.shared.member);
-        member.disown(partitions);
-        self.tell(member, SourceEvent::Lost(partitions.to_vec()));
-    }
-
-    /// Takes partitions away without telling, as from a member that is cut off: it goes on with what it holds, but its
-    /// commits for them are refused. [`SourceControl::lose`] tells it later.
-    pub fn disown(&self, partitions: &[TopicPartition]) {
-        lock(&self.shared.member).disown(partitions);
-    }
-
-    /// Cuts the member off from its broker: no records, no commits.
-    pub fn unavailable(&self, reason: &str) {
-        let mut member = lock(&self.shared.member);
-        member.reachable = false;
-        let reason = Some(reason.to_owned());
-        self.tell(member, SourceEvent::Unavailable { reason });
-    }
-
-    /// Ends [`SourceControl::unavailable`]; the latest commits made meanwhile go through.
-    pub fn available(&self) {
-        let mut member = lock(&self.shared.member);
-        member.reachable = true;
-        let unsent: Offsets = std::mem::take(&mut member.unsent).into_iter().collect();
-        member.commit(&unsent, &self.shared.group);
-        self.tell(member, SourceEvent::Unavailable { reason: None });
-    }
-
-    /// Ends the member with an error that no retry mends.
-    pub fn fail(&self, error: SourceError) {
-        let member = lock(&self.shared.member);
-        self.tell(member, SourceEvent::Closed(Err(error)));
-    }
-
-    /// Records that are delivered and not released.
-    pub fn in_flight(&self) -> usize {
-        let member = lock(&self.shared.member);
-        member.max_in_flight - member.budget
-    }
-
-    /// Commits that were refused because the partition was not the member's any more.
-    pub fn stale_commits(&self) -> usize {
-        lock(&self.shared.member).stale_commits
-    }
-
-    fn tell(&self, mut member: std::sync::MutexGuard<'_, Member>, event: SourceEvent) {
-        member.pending.push_back(event);
-        drop(member);
-        self.shared.changed.notify_one();
-    }
-}
-
 impl Member {
     fn ready(&mut self, group: &MemoryGroup, batch: usize) -> Option<SourceEvent> {
         if self.rebalancing {
@@ -335,6 +250,7 @@ impl Member {
                     // Looked up now and not when it was assigned: an earlier owner may have committed since.
                     let start = group.committed(partition).unwrap_or(NextOffset(0));
                     self.positions.insert(partition.clone(), start);
+                    self.gone.remove(partition);
                 }
             }
             SourceEvent::Revoked {
@@ -412,6 +328,7 @@ impl Member {
 
     fn disown(&mut self, partitions: &[TopicPartition]) {
         self.owned.retain(|owned| !partitions.contains(owned));
+        self.gone.extend(partitions.iter().cloned());
         self.unsent.retain(|owned, _| !partitions.contains(owned));
     }
 }

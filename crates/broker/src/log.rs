@@ -4,6 +4,7 @@
 //! defaults, an acknowledged record survives the death of the process, not of the machine.
 
 mod batch;
+mod codec;
 mod compaction;
 mod index;
 mod marker;

@@ -3,8 +3,11 @@
 //! Layout: <https://kafka.apache.org/documentation/#recordbatch>. The checksum covers everything
 //! after itself, so base offset and leader epoch can be written without touching it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
+use super::codec::Codec;
 use super::records::Records;
 
 /// Bytes before the first record.
@@ -128,8 +131,19 @@ impl BatchHeader {
         self.base_offset + i64::from(self.last_offset_delta) + 1
     }
 
-    pub(crate) fn is_compressed(&self) -> bool {
-        self.attributes & COMPRESSION_MASK != 0
+    /// How the records are compressed; `None` when it is not known.
+    pub(super) fn codec(&self) -> Option<Codec> {
+        Codec::of_id(self.attributes & COMPRESSION_MASK)
+    }
+
+    /// The records in `body`, which is what follows this header, decoded; `None` unless they can be and are
+    /// what the header says.
+    pub(super) fn decode<'b>(&self, body: &'b [u8]) -> Option<Cow<'b, [u8]>> {
+        let decoded = self.codec()?.decode(body).ok()?;
+        let offsets = 0..=i64::from(self.last_offset_delta);
+        let is_sound = Records::all(&decoded, self.record_count)?
+            .all(|record| offsets.contains(&record.offset_delta));
+        is_sound.then_some(decoded)
     }
 
     pub(crate) fn is_transactional(&self) -> bool {
@@ -292,10 +306,11 @@ impl IncomingBatch {
         header
     }
 
-    /// Whether there is a record without a key. Not seen when the batch is compressed.
+    /// Whether there is a record without a key. Decodes a batch that is compressed; not seen when that fails.
     pub(crate) fn has_keyless_record(&self) -> bool {
-        !self.header.is_compressed()
-            && Records::of(self.records()).any(|record| record.key.is_none())
+        let codec = self.header.codec();
+        let decoded = codec.and_then(|codec| codec.decode(self.records()).ok());
+        decoded.is_some_and(|records| Records::of(&records).any(|record| record.key.is_none()))
     }
 
     /// The bytes after the header.
@@ -307,8 +322,9 @@ impl IncomingBatch {
 /// What compaction makes of a batch.
 #[derive(Debug)]
 pub(crate) struct Compacted {
-    /// The records that are left; may be empty.
+    /// The records that are left, as `codec` encodes them; may be empty.
     pub(crate) records: Vec<u8>,
+    pub(super) codec: Codec,
     pub(crate) record_count: i32,
     pub(crate) max_timestamp: i64,
     /// When its tombstones may go, in milliseconds since 1970; the timestamps of `records` count from it.
@@ -331,11 +347,13 @@ impl Compacted {
             MAX_TIMESTAMP_AT,
             self.max_timestamp.to_be_bytes(),
         );
+        let attributes = i16::from_be_bytes(field(former, ATTRIBUTES_AT));
+        let mut attributes = attributes & !COMPRESSION_MASK | self.codec.id();
         if let Some(horizon) = self.delete_horizon {
-            let attributes = i16::from_be_bytes(field(former, ATTRIBUTES_AT)) | DELETE_HORIZON;
-            put(&mut header, ATTRIBUTES_AT, attributes.to_be_bytes());
+            attributes |= DELETE_HORIZON;
             put(&mut header, BASE_TIMESTAMP_AT, horizon.to_be_bytes());
         }
+        put(&mut header, ATTRIBUTES_AT, attributes.to_be_bytes());
         let crc = crc32c::crc32c(&header[ATTRIBUTES_AT..]);
         let crc = crc32c::crc32c_append(crc, &self.records);
         put(&mut header, CRC_AT, crc.to_be_bytes());

@@ -4,8 +4,11 @@
 //! log, without its lock, and takes their place by a rename. What a crash leaves is either a file
 //! without a place, or segments that are in the one before them already; recovery removes both.
 //!
-//! Batches that are compressed or transactional are copied as they are: the broker does not look into
-//! them. As they may hold a key that a tombstone behind them deleted, such a tombstone stays.
+//! A compressed batch is decoded, and what is left of it compressed as it was: in the same codec it can be
+//! read by whoever could read it before, and takes no more room.
+//!
+//! Batches that are transactional, cannot be decoded or are too large for that are copied as they are. As
+//! they may hold a key that a tombstone behind them deleted, such a tombstone stays.
 
 mod latest;
 mod rewrite;
@@ -43,7 +46,7 @@ pub(crate) struct Compaction {
 /// How far a log is compacted. Not kept across restarts: the first compaction after one looks at everything.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Below this offset no key occurs twice, compressed and transactional batches aside.
+    /// Below this offset no key occurs twice, batches aside that are copied as they are.
     clean_below: i64,
     /// When a tombstone can go next, in milliseconds since 1970.
     next_horizon: Option<i64>,
@@ -66,7 +69,8 @@ struct Sealed {
 }
 
 impl Partition {
-    /// Compacts the log if there is enough to do; returns whether it was compacted to the end. Blocks.
+    /// Compacts the log if there is enough to do; returns whether it was compacted to the end. Blocks, until
+    /// it is done or told to `stop`; besides the keys, it has one batch in memory at a time.
     ///
     /// # Errors
     ///
@@ -81,20 +85,21 @@ impl Partition {
             return Ok(false);
         };
         let dirty = plan.sealed.iter().map(|sealed| &sealed.span);
-        let latest = LatestOffsets::of(dirty, plan.clean_below, latest::MAX_BYTES)?;
+        let latest = LatestOffsets::of(dirty, plan.clean_below, latest::MAX_BYTES, stop)?;
         let mut rewrite = Rewrite::new(&latest, &plan.last_batches, how, now_ms);
         let reached = plan
             .sealed
             .iter()
             .position(|sealed| sealed.base_offset >= latest.end());
         let sealed = &plan.sealed[..reached.unwrap_or(plan.sealed.len())];
-        for group in groups(sealed, how.segment_bytes) {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(false);
-            }
-            if let Some(cleaned) = rewrite.group(group)? {
+        let is_stopped = || stop.load(Ordering::Relaxed);
+        for group in groups(sealed, how.segment_bytes).take_while(|_| !is_stopped()) {
+            if let Some(cleaned) = rewrite.group(group, stop)? {
                 self.replace(group, cleaned)?;
             }
+        }
+        if is_stopped() {
+            return Ok(false);
         }
         self.log().compaction = Progress {
             clean_below: latest.end(),

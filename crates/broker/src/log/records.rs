@@ -1,4 +1,4 @@
-//! The records of an uncompressed batch, as far as the broker looks into them.
+//! The records of a batch, not or no longer compressed, as far as the broker looks into them.
 //!
 //! Layout: <https://kafka.apache.org/documentation/#record>.
 
@@ -19,23 +19,24 @@ pub(super) struct RecordView<'a> {
 }
 
 /// The records of a batch; ends at its end, and at nonsense.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Records<'a> {
     left: &'a [u8],
 }
 
 impl<'a> Records<'a> {
-    /// The records in `body`, which is what follows the header of an uncompressed batch.
+    /// The records in `body`, which is what follows the header of a batch, decoded.
     pub(super) fn of(body: &'a [u8]) -> Self {
         Self { left: body }
     }
 
-    /// All of them; `None` unless there are exactly `count`, and nothing but them.
-    pub(super) fn all(body: &'a [u8], count: i32) -> Option<Vec<RecordView<'a>>> {
+    /// All of them; `None` unless there are exactly `count`, and nothing but them. Not as a list: what is
+    /// known of a record takes more memory than a small one itself.
+    pub(super) fn all(body: &'a [u8], count: i32) -> Option<Self> {
         let mut records = Self::of(body);
-        let all: Vec<_> = records.by_ref().collect();
-        let is_whole = records.left.is_empty() && i32::try_from(all.len()) == Ok(count);
-        is_whole.then_some(all)
+        let found = records.by_ref().count();
+        let is_whole = records.left.is_empty() && i32::try_from(found) == Ok(count);
+        is_whole.then(|| Self::of(body))
     }
 }
 
@@ -161,7 +162,6 @@ pub(super) mod tests {
         let records = Records::all(&body, 3).unwrap();
 
         let seen: Vec<_> = records
-            .iter()
             .map(|r| (r.timestamp_delta, r.offset_delta, r.key, r.is_tombstone))
             .collect();
         let k = Some(&b"k"[..]);
@@ -180,8 +180,8 @@ pub(super) mod tests {
         .concat();
 
         for end in 0..body.len() {
-            assert_eq!(Records::all(&body[..end], 2), None, "{end} bytes");
+            assert!(Records::all(&body[..end], 2).is_none(), "{end} bytes");
         }
-        assert_eq!(Records::all(&body, 3), None);
+        assert!(Records::all(&body, 3).is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! The offset that belongs to a timestamp: inside an uncompressed batch the exact record, inside a
-//! compressed one the start of the batch, so that a reader may see a few older records but misses none.
+//! The offset that belongs to a timestamp: the exact record, or in a batch that cannot be decoded the
+//! start of the batch, so that a reader may see a few older records but misses none.
 
 use std::io;
 
@@ -56,34 +56,34 @@ fn first_in_batch(
     timestamp: i64,
     from: i64,
 ) -> io::Result<TimestampAt> {
+    let has_base_timestamp = !header.has_log_append_time() && header.delete_horizon().is_none();
     let start = TimestampAt {
         offset: header.base_offset.max(from),
-        timestamp: if header.has_log_append_time() {
-            header.max_timestamp
-        } else {
+        timestamp: if has_base_timestamp {
             header.base_timestamp
+        } else {
+            header.max_timestamp
         },
     };
-    if header.is_compressed() || header.has_log_append_time() {
+    if header.has_log_append_time() {
         return Ok(start);
     }
     let batch = span.read_at(position, header.size)?;
-    for record in Records::of(&batch[HEADER_BYTES..]) {
-        let at = TimestampAt {
-            offset: header.base_offset + record.offset_delta,
-            timestamp: header.base_timestamp.saturating_add(record.timestamp_delta),
-        };
-        if at.timestamp >= timestamp && at.offset >= from {
-            return Ok(at);
-        }
-    }
-    Ok(start)
+    let decoded = header.decode(&batch[HEADER_BYTES..]).unwrap_or_default();
+    let mut records = Records::of(&decoded).map(|record| TimestampAt {
+        offset: header.base_offset + record.offset_delta,
+        timestamp: header.base_timestamp.saturating_add(record.timestamp_delta),
+    });
+    let found = records.find(|at| at.timestamp >= timestamp && at.offset >= from);
+    Ok(found.unwrap_or(start))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Append;
     use super::super::batch::tests::BatchOf;
+    use super::super::codec::tests::COMPRESSED;
+    use super::super::records::tests::record;
     use super::*;
 
     fn log_of(timestamps: &[i64]) -> (tempfile::TempDir, PartitionLog) {
@@ -113,6 +113,33 @@ mod tests {
             assert_eq!(found.offset, offset, "first at or after {timestamp}");
         }
         assert_eq!(log.first_at_or_after(4_901).unwrap(), None);
+    }
+
+    #[test]
+    fn a_record_is_found_inside_a_compressed_batch() {
+        for codec in COMPRESSED {
+            let (_directory, mut log) = log_of(&[]);
+            let records = [(-200, 0), (-100, 1), (-150, 2), (0, 3)];
+            let records = records.map(|deltas| record(deltas, Some("k"), Some("v")));
+            let batch = BatchOf {
+                count: 4,
+                body: codec.encode(records.concat()).unwrap(),
+                ..BatchOf::default()
+            };
+            let how = Append {
+                segment_bytes: 500,
+                append_time: None,
+            };
+            let batch = batch.with_attributes(codec.id());
+            log.append(&batch, &how).unwrap();
+
+            for (timestamp, offset) in [(0, 0), (801, 1), (900, 1), (901, 3)] {
+                let found = log.first_at_or_after(timestamp).unwrap().unwrap();
+                assert_eq!(found.offset, offset, "{codec:?}, {timestamp}");
+            }
+            let latest = log.latest_by_timestamp().unwrap().unwrap();
+            assert_eq!((latest.offset, latest.timestamp), (3, 1_000), "{codec:?}");
+        }
     }
 
     #[test]

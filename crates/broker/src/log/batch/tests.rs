@@ -1,5 +1,7 @@
 //! What is accepted from a producer, what is changed in it, and batches for other tests.
 
+use super::super::codec::tests::COMPRESSED;
+use super::super::records::tests::record;
 use super::*;
 
 /// A batch of `count` records of `bytes_each` opaque bytes, as a producer would send it.
@@ -122,4 +124,24 @@ fn two_batches_in_one_request_are_refused() {
         matches!(refused, BatchError::NotOneBatch { .. }),
         "{refused}"
     );
+}
+
+#[test]
+fn a_record_without_key_is_seen_in_every_codec() {
+    for codec in COMPRESSED {
+        for (key, expected) in [(Some("k"), false), (None, true)] {
+            let records = [
+                record((0, 0), Some("k"), Some("v")),
+                record((0, 1), key, Some("v")),
+            ];
+            let batch = BatchOf {
+                count: 2,
+                body: codec.encode(records.concat()).unwrap(),
+                ..BatchOf::default()
+            };
+            let batch = batch.with_attributes(codec.id());
+
+            assert_eq!(batch.has_keyless_record(), expected, "{codec:?}");
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! The last offset of each key in the part of a log that is not compacted yet.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::batch::{BatchHeader, HEADER_BYTES};
 use super::super::read::Span;
@@ -22,7 +24,8 @@ pub(super) struct LatestOffsets {
 }
 
 impl LatestOffsets {
-    /// Reads the keys in `spans` from offset `from` on, with about `max_bytes` of memory.
+    /// Reads the keys in `spans` from offset `from` on, with about `max_bytes` of memory and those of one
+    /// batch, until it is told to `stop`.
     ///
     /// # Errors
     ///
@@ -31,6 +34,7 @@ impl LatestOffsets {
         spans: impl Iterator<Item = &'a Span>,
         from: i64,
         max_bytes: usize,
+        stop: &AtomicBool,
     ) -> io::Result<Self> {
         let mut latest = Self {
             by_key: HashMap::new(),
@@ -44,7 +48,7 @@ impl LatestOffsets {
                     continue;
                 }
                 // Between two batches, so that none is compacted in part; and never without progress.
-                if bytes > max_bytes {
+                if bytes > max_bytes || stop.load(Ordering::Relaxed) {
                     return Ok(latest);
                 }
                 if !is_opaque(&header) {
@@ -69,12 +73,12 @@ impl LatestOffsets {
 
     /// Notes the keys of a batch; returns how many bytes more are in use.
     fn note(&mut self, header: &BatchHeader, body: &[u8]) -> usize {
-        let Some(records) = Records::all(body, header.record_count) else {
+        let Some(records) = look_into(header, body) else {
             return 0;
         };
         let mut bytes = 0;
-        let keyed = |record: &RecordView<'_>| Some((record.key?.into(), record.offset_delta));
-        for (key, offset_delta) in records.iter().filter_map(keyed) {
+        let keyed = |record: RecordView<'_>| Some((record.key?.into(), record.offset_delta));
+        for (key, offset_delta) in Records::of(&records).filter_map(keyed) {
             let key: Box<[u8]> = key;
             let length = key.len();
             let offset = header.base_offset + offset_delta;
@@ -86,7 +90,15 @@ impl LatestOffsets {
     }
 }
 
-/// Whether the broker does not look into a batch: compressed, part of a transaction, or a marker of one.
-pub(super) fn is_opaque(header: &BatchHeader) -> bool {
-    header.is_compressed() || header.is_transactional() || header.is_control()
+/// The records of a batch, decoded; `None` when the broker does not look into it, or finds no records there.
+pub(super) fn look_into<'b>(header: &BatchHeader, body: &'b [u8]) -> Option<Cow<'b, [u8]>> {
+    if is_opaque(header) {
+        return None;
+    }
+    header.decode(body)
+}
+
+/// Whether the broker does not look into a batch: part of a transaction, or a marker of one.
+fn is_opaque(header: &BatchHeader) -> bool {
+    header.is_transactional() || header.is_control()
 }

@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::batch::{BatchHeader, Compacted, HEADER_BYTES};
+use super::super::codec::Codec;
 use super::super::records::{RecordView, Records, put_varint};
 use super::super::segment::Segment;
-use super::latest::{LatestOffsets, is_opaque};
+use super::latest::{LatestOffsets, look_into};
 use super::{Compaction, Sealed};
 
 /// One pass over a log from its start on.
@@ -52,24 +54,48 @@ impl<'a> Rewrite<'a> {
     }
 
     /// Writes what stays of `group` as one segment that is on disk but has no place in the log yet;
-    /// `None` when everything stays as it is.
+    /// `None` when everything stays as it is, and when it is told to `stop`.
     ///
     /// # Errors
     ///
     /// A segment cannot be read, or the new one not written.
-    pub(super) fn group(&mut self, group: &[Sealed]) -> io::Result<Option<Segment>> {
+    pub(super) fn group(
+        &mut self,
+        group: &[Sealed],
+        stop: &AtomicBool,
+    ) -> io::Result<Option<Segment>> {
         let Some(first) = group.first() else {
             return Ok(None);
         };
         let mut cleaned = Segment::create_unfinished(&first.path, first.base_offset)?;
+        let written = self.write(group, &mut cleaned, stop);
+        if matches!(written, Ok(true)) {
+            return Ok(Some(cleaned));
+        }
+        // On a full disk what was written so far is in the way of everything else.
+        std::fs::remove_file(&cleaned.path)?;
+        written.map(|_| None)
+    }
+
+    /// Writes what stays of `group` into `cleaned`; returns whether that is to take its place.
+    fn write(
+        &mut self,
+        group: &[Sealed],
+        cleaned: &mut Segment,
+        stop: &AtomicBool,
+    ) -> io::Result<bool> {
         let file = cleaned.file.clone();
         let mut writer = BufWriter::new(&*file);
         let mut is_changed = group.len() > 1;
         for sealed in group {
             for found in sealed.span.headers() {
+                // A segment of compressed batches takes its time, and a broker that stops waits for this.
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(false);
+                }
                 let (position, header) = found?;
                 let batch = sealed.span.read_at(position, header.size)?;
-                let rewritten = match self.fate(&header, &batch) {
+                let rewritten = match self.fate(&header, &batch)? {
                     Fate::Stays => None,
                     Fate::Goes => Some(Vec::new()),
                     Fate::Becomes(batch) => Some(batch),
@@ -83,62 +109,57 @@ impl<'a> Rewrite<'a> {
             }
         }
         writer.flush()?;
-        drop(writer);
-        if !is_changed {
-            std::fs::remove_file(&cleaned.path)?;
-            return Ok(None);
+        if is_changed {
+            file.sync_all()?;
         }
-        file.sync_all()?;
-        Ok(Some(cleaned))
+        Ok(is_changed)
     }
 
-    fn fate(&mut self, header: &BatchHeader, batch: &[u8]) -> Fate {
+    fn fate(&mut self, header: &BatchHeader, batch: &[u8]) -> io::Result<Fate> {
         let Some((former, body)) = batch.split_first_chunk::<HEADER_BYTES>() else {
-            return Fate::Stays;
+            return Ok(Fate::Stays);
         };
-        let records = if is_opaque(header) {
-            None
-        } else {
-            Records::all(body, header.record_count)
-        };
-        let Some(records) = records else {
+        let Some(records) = look_into(header, body) else {
             self.opaque_before |= !header.is_control();
-            return Fate::Stays;
+            return Ok(Fate::Stays);
         };
-        let (kept, has_tombstones) = self.select(header, &records);
-        if kept.is_empty() && !self.last_batches.contains(&header.base_offset) {
-            return Fate::Goes;
+        let stays = self.stays(header);
+        let kept = Records::of(&records).filter(stays);
+        let (mut count, mut has_tombstones) = (0, false);
+        for record in kept.clone() {
+            count += 1;
+            has_tombstones |= record.is_tombstone;
         }
-        let horizon = self.horizon(header, has_tombstones);
-        if kept.len() == records.len() && horizon == header.delete_horizon() {
-            return Fate::Stays;
+        if count == 0 && !self.last_batches.contains(&header.base_offset) {
+            return Ok(Fate::Goes);
         }
-        Fate::Becomes(compacted(header, &kept, horizon).in_place_of(former))
+        let horizon = self.horizon(header, has_tombstones && self.knows(header));
+        if count == header.record_count && horizon == header.delete_horizon() {
+            return Ok(Fate::Stays);
+        }
+        Ok(Fate::Becomes(
+            compacted(header, kept, horizon)?.in_place_of(former),
+        ))
     }
 
-    /// The records that stay, and whether there is a tombstone among them whose time can be set.
-    fn select<'r>(
-        &self,
-        header: &BatchHeader,
-        records: &[RecordView<'r>],
-    ) -> (Vec<RecordView<'r>>, bool) {
+    /// Whether it is known of each key in a batch whether it comes again.
+    fn knows(&self, header: &BatchHeader) -> bool {
+        header.next_offset() <= self.latest.end()
+    }
+
+    /// Which records of a batch stay.
+    fn stays(&self, header: &BatchHeader) -> impl Fn(&RecordView<'_>) -> bool + Clone + use<'a> {
         let horizon = header.delete_horizon();
         let tombstones_go = !self.opaque_before && horizon.is_some_and(|at| at <= self.now_ms);
-        let is_known = header.next_offset() <= self.latest.end();
-        let stays = |record: &&RecordView<'_>| {
+        let (latest, is_known, base_offset) = (self.latest, self.knows(header), header.base_offset);
+        move |record| {
             // Kafka drops records without a key too: a compacted topic takes none.
-            record.key.is_some_and(|key| {
-                let offset = header.base_offset + record.offset_delta;
+            let is_last = |key| {
                 let is_gone = record.is_tombstone && tombstones_go;
-                !is_gone && !self.latest.has_later(key, offset)
-            })
-        };
-        let kept: Vec<_> = match is_known {
-            true => records.iter().filter(stays).copied().collect(),
-            false => records.to_vec(),
-        };
-        let has_tombstones = is_known && kept.iter().any(|record| record.is_tombstone);
-        (kept, has_tombstones)
+                !is_gone && !latest.has_later(key, base_offset + record.offset_delta)
+            };
+            !is_known || record.key.is_some_and(is_last)
+        }
     }
 
     /// From the first compaction on that keeps them, tombstones have their time.
@@ -156,28 +177,46 @@ impl<'a> Rewrite<'a> {
     }
 }
 
-fn compacted(header: &BatchHeader, kept: &[RecordView<'_>], horizon: Option<i64>) -> Compacted {
-    let timestamp =
-        |record: &RecordView<'_>| header.base_timestamp.saturating_add(record.timestamp_delta);
-    let newest = kept.iter().map(timestamp).max();
+fn compacted<'r>(
+    header: &BatchHeader,
+    kept: impl Iterator<Item = RecordView<'r>>,
+    horizon: Option<i64>,
+) -> io::Result<Compacted> {
     let base_timestamp = horizon.unwrap_or(header.base_timestamp);
-    let mut records = Vec::with_capacity(header.size);
+    // A producer may write any delta. Readers add it and wrap around, so this moves none of their sums.
+    let moved_by = header.base_timestamp.wrapping_sub(base_timestamp);
+    let mut records = Vec::new();
+    let mut record_count = 0;
+    let mut newest = None;
     for record in kept {
-        if base_timestamp == header.base_timestamp {
+        if moved_by == 0 {
             records.extend_from_slice(record.bytes);
         } else {
-            put_record(&mut records, record, timestamp(record) - base_timestamp);
+            put_record(
+                &mut records,
+                &record,
+                record.timestamp_delta.wrapping_add(moved_by),
+            );
         }
+        record_count += 1;
+        let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
+        newest = newest.max(Some(timestamp));
     }
-    Compacted {
-        records,
-        record_count: kept.len() as i32,
+    let codec = match header.codec() {
+        // No bytes at all are no frame of any codec.
+        Some(codec) if record_count > 0 => codec,
+        _ => Codec::None,
+    };
+    Ok(Compacted {
+        records: codec.encode(records)?,
+        codec,
+        record_count,
         max_timestamp: match newest {
             Some(newest) if !header.has_log_append_time() => newest,
             _ => header.max_timestamp,
         },
         delete_horizon: horizon,
-    }
+    })
 }
 
 /// Writes `record` with another timestamp delta.

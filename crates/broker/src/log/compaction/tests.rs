@@ -1,10 +1,13 @@
 //! What compaction keeps, what it removes, and what a crash in it leaves.
 
+mod compressed;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::super::batch::tests::BatchOf;
 use super::super::batch::{BatchHeader, HEADER_BYTES};
+use super::super::codec::{Codec, MAX_DECODED_BYTES};
 use super::super::records::{Records, tests::record};
 use super::super::{Append, Marker, Outcome, segment};
 use super::*;
@@ -12,7 +15,6 @@ use super::*;
 /// Offset, key and whether there is a value.
 type Seen = (i64, String, bool);
 
-const COMPRESSED: i16 = 1;
 const TRANSACTIONAL: i16 = 0x10;
 
 const ALWAYS: Compaction = Compaction {
@@ -49,15 +51,16 @@ impl Log {
 
     /// Appends one batch with a record for each key; those that begin with `-` are tombstones.
     fn batch(&self, keys: &[&str], attributes: i16, producer: (i64, i16, i32)) {
-        let records = keys.iter().enumerate().map(|(n, key)| {
-            let value = (!key.starts_with('-')).then_some("a value");
-            record((0, n as i64), Some(key.trim_start_matches('-')), value)
-        });
+        self.append(keys.len(), records(keys), attributes, producer);
+    }
+
+    /// Appends one batch with `body` behind a header that says `count` records.
+    fn append(&self, count: usize, body: Vec<u8>, attributes: i16, producer: (i64, i16, i32)) {
         let batch = BatchOf {
-            count: keys.len() as i32,
+            count: count as i32,
             timestamp: 5_000,
             producer,
-            body: records.collect::<Vec<_>>().concat(),
+            body,
             ..BatchOf::default()
         };
         let batch = batch.with_attributes(attributes);
@@ -111,8 +114,9 @@ impl Log {
             let batch = span.read(1, true, i64::MAX).unwrap();
             let header = BatchHeader::parse(&batch).unwrap();
             header.check_crc(&batch).unwrap();
-            if header.attributes & COMPRESSED == 0 && !header.is_control() {
-                for record in Records::all(&batch[HEADER_BYTES..], header.record_count).unwrap() {
+            let records = header.decode(&batch[HEADER_BYTES..]);
+            if let (Some(records), false) = (records, header.is_control()) {
+                for record in Records::of(&records) {
                     assert_eq!(header.base_timestamp + record.timestamp_delta, 5_000);
                     let at = header.base_offset + record.offset_delta;
                     let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
@@ -126,6 +130,11 @@ impl Log {
         }
     }
 
+    fn first_batch(&self) -> bytes::Bytes {
+        let span = self.partition.log().span(0).unwrap();
+        span.read(1, true, 9).unwrap()
+    }
+
     fn keys(&self) -> Vec<String> {
         self.from(0).into_iter().map(|(_, key, _)| key).collect()
     }
@@ -133,6 +142,15 @@ impl Log {
     fn bases(&self) -> Vec<i64> {
         bases(&self.path())
     }
+}
+
+/// A record for each key; those that begin with `-` are tombstones.
+fn records(keys: &[&str]) -> Vec<u8> {
+    let records = keys.iter().enumerate().map(|(n, key)| {
+        let value = (!key.starts_with('-')).then_some("a value");
+        record((0, n as i64), Some(key.trim_start_matches('-')), value)
+    });
+    records.collect::<Vec<_>>().concat()
 }
 
 fn bases(path: &Path) -> Vec<i64> {
@@ -231,34 +249,36 @@ fn a_tombstone_stays_for_its_retention_and_then_goes() {
 }
 
 #[test]
-fn what_the_broker_cannot_look_into_is_copied_and_keeps_the_tombstones_behind_it() {
-    for attributes in [COMPRESSED, TRANSACTIONAL] {
+fn what_the_broker_does_not_look_into_is_copied_and_keeps_the_tombstones_behind_it() {
+    let too_large = "x".repeat(MAX_DECODED_BYTES);
+    let bomb = record((0, 0), Some("a"), Some(&too_large));
+    let bomb = Codec::Zstd.encode(bomb).unwrap();
+    let misplaced = record((i64::MIN, i64::MAX), Some("a"), None);
+    let opaque = [
+        (TRANSACTIONAL, records(&["a"])),
+        (Codec::Zstd.id(), bomb),
+        (Codec::Gzip.id(), records(&["a"])),
+        (
+            Codec::Lz4.id(),
+            Codec::Lz4.encode(b"garbage".to_vec()).unwrap(),
+        ),
+        (7, records(&["a"])),
+        (0, misplaced),
+    ];
+    for (attributes, body) in opaque {
         let log = Log::new();
-        log.batch(&["a"], attributes, (9, 0, 0));
+        log.append(1, body, attributes, (9, 0, 0));
         log.end_transaction(9, Outcome::Committed);
         log.put(&["-a", "b", "b"]);
         log.seal();
-        let before = log
-            .partition
-            .log()
-            .span(0)
-            .unwrap()
-            .read(1, true, 9)
-            .unwrap();
+        let before = log.first_batch();
 
         log.compact(10_000);
         log.put(&["c"]);
         log.seal();
         log.compact(20_000);
 
-        let after = log
-            .partition
-            .log()
-            .span(0)
-            .unwrap()
-            .read(1, true, 9)
-            .unwrap();
-        assert_eq!(before, after);
+        assert_eq!(before, log.first_batch(), "attributes {attributes}");
         // Were the tombstone gone, the deleted "a" in the first batch would be there again.
         let behind = log.from(1).into_iter();
         let behind: Vec<_> = behind.map(|(_, key, has_value)| (key, has_value)).collect();
@@ -352,8 +372,9 @@ fn more_keys_than_fit_into_memory_are_compacted_in_several_rounds() {
         plan.sealed.into_iter().map(|sealed| sealed.span).collect()
     };
 
-    let few = LatestOffsets::of(spans(&log).iter(), 0, 300).unwrap();
-    let rest = LatestOffsets::of(spans(&log).iter(), few.end(), usize::MAX).unwrap();
+    let go_on = AtomicBool::new(false);
+    let few = LatestOffsets::of(spans(&log).iter(), 0, 300, &go_on).unwrap();
+    let rest = LatestOffsets::of(spans(&log).iter(), few.end(), usize::MAX, &go_on).unwrap();
 
     assert_eq!((few.end(), rest.end()), (5, 40));
     assert!(!few.has_later(b"0", 0) && rest.has_later(b"0", 0));
@@ -408,4 +429,21 @@ fn a_crash_at_any_step_of_the_exchange_loses_no_key_and_brings_none_back() {
         assert_eq!(log.from(0), expected, "{step} removed");
         assert_eq!(read(&log.path()), after, "{step} removed");
     }
+}
+
+#[test]
+fn a_compaction_that_is_told_to_stop_leaves_the_log_as_it_is() {
+    let log = Log::new();
+    log.put(&["a", "a", "b", "a"]);
+    log.seal();
+    let before = log.from(0);
+
+    let stop = AtomicBool::new(true);
+    assert!(!log.partition.compact(&ALWAYS, 0, &stop).unwrap());
+
+    assert_eq!(log.from(0), before);
+    let files = fs::read_dir(log.path()).unwrap();
+    assert_eq!(files.count(), log.bases().len(), "nothing unfinished");
+    assert!(log.compact(0), "it is still to be done");
+    assert_eq!(log.keys(), ["b", "a"]);
 }

@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
 /// How long anything may take before a test fails.
@@ -111,6 +112,21 @@ impl TestBroker {
         let consumer: BaseConsumer = self.group(group).create().unwrap();
         consumer.subscribe(topics).unwrap();
         consumer
+    }
+
+    /// Reads partition 0 of `topic`, which has records, from `offset` to its end, without a group.
+    pub(crate) fn read_from(&self, topic: &str, offset: i64) -> Vec<OwnedMessage> {
+        let consumer: BaseConsumer = self.group("none").create().unwrap();
+        let (_, end) = consumer.fetch_watermarks(topic, 0, DEADLINE).unwrap();
+        let mut begin = TopicPartitionList::new();
+        let from = Offset::Offset(offset);
+        begin.add_partition_offset(topic, 0, from).unwrap();
+        consumer.assign(&begin).unwrap();
+        let mut read: Vec<OwnedMessage> = Vec::new();
+        while read.last().is_none_or(|last| last.offset() < end - 1) {
+            read.extend(take(&consumer, 1));
+        }
+        read
     }
 
     /// Sends `values` to partition 0 of `topic`, in order.

@@ -1,11 +1,14 @@
 //! What goes by age, by size, by key and by offset, and how consumers get along with it.
 
+mod compressed;
+
 use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
 };
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
 use longshore_broker::BrokerConfig;
 use rdkafka::admin::{NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -73,16 +76,21 @@ pub(crate) async fn delete_below(client: &mut RawClient, offset: i64) -> (i16, i
 }
 
 async fn fetch_error(client: &mut RawClient, offset: i64) -> i16 {
+    fetch(client, offset, 1_000).await.error_code
+}
+
+async fn fetch(client: &mut RawClient, offset: i64, max_bytes: i32) -> PartitionData {
     let partition = FetchPartition::default()
         .with_fetch_offset(offset)
-        .with_partition_max_bytes(1_000);
+        .with_partition_max_bytes(max_bytes);
     let topic = FetchTopic::default()
         .with_topic(name("t"))
         .with_partitions(vec![partition]);
     let request = FetchRequest::default()
-        .with_max_bytes(1_000)
+        .with_max_bytes(max_bytes)
         .with_topics(vec![topic]);
-    client.call(12, &request).await.responses[0].partitions[0].error_code
+    let mut answer = client.call(12, &request).await;
+    answer.responses.remove(0).partitions.remove(0)
 }
 
 #[tokio::test]

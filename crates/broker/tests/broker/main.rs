@@ -7,6 +7,7 @@
 //! - [`transactions`]: all or nothing
 //! - [`lifecycle`]: starting, stopping, recovering
 //! - [`upkeep`]: what goes by age, by size, by key and by offset
+//! - [`full_disk`]: no room for what comes
 //! - [`faults`]: what a broker can be told to do wrong, and what clients make of it
 //! - [`versions`]: every API in every version it is offered in
 //! - [`protocol`]: what no ordinary client does
@@ -16,6 +17,7 @@
 
 mod admin;
 mod faults;
+mod full_disk;
 mod groups;
 mod lifecycle;
 mod offsets;

@@ -63,8 +63,10 @@ fn clean(topic: &Topic, partition: &Partition, stop: &AtomicBool) -> io::Result<
     let now = now_ms();
     let dropped = {
         let mut log = partition.log();
+        // First, since on a full disk it is what makes room for a new segment.
+        let dropped = log.retain(&config::retention(&topic.configs), now)?;
         log.roll_if_older(config::segment_ms(&topic.configs), now)?;
-        log.retain(&config::retention(&topic.configs), now)?
+        dropped
     };
     let compacted = match config::compaction(&topic.configs) {
         Some(how) => partition.compact(&how, now, stop)?,
@@ -81,4 +83,40 @@ fn clean(topic: &Topic, partition: &Partition, stop: &AtomicBool) -> io::Result<
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::log::BatchOf;
+
+    #[test]
+    fn old_segments_go_though_there_is_no_room_for_a_new_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let partition = Arc::new(Partition::open(0, directory.path().join("0")).unwrap());
+        let configs = [
+            ("retention.bytes", "0"),
+            ("retention.ms", "-1"),
+            ("segment.bytes", "100"),
+            // Older than this a segment is at once.
+            ("segment.ms", "-1"),
+        ];
+        let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let topic = Topic::new("t", Uuid::nil(), configs.into(), vec![partition.clone()]);
+        for _ in 0..3 {
+            let batch = BatchOf::default().checked();
+            partition.append(&batch, &topic.append()).unwrap();
+        }
+        // What a disk without room does to the next segment.
+        fs::create_dir(directory.path().join("0/00000000000000000003.log")).unwrap();
+
+        let cleaned = clean(&topic, &partition, &AtomicBool::new(false));
+
+        assert!(cleaned.is_err());
+        assert_eq!(partition.log().start_offset(), 2);
+    }
 }

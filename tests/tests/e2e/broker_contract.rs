@@ -6,6 +6,7 @@ mod records;
 mod transactions;
 
 use longshore_event::TopicPartition;
+use longshore_kafka::NewTopic;
 use longshore_testkit::broker::TestBroker;
 
 /// A topic of one's own on the shared broker.
@@ -14,6 +15,28 @@ async fn topic(partitions: i32) -> (&'static TestBroker, String) {
     let topic = broker.prefix();
     broker.create_topics(&[(&topic, partitions)]).await;
     (broker, topic)
+}
+
+/// A topic of one's own with one partition and these settings.
+async fn configured_topic(configs: &[(&str, &str)]) -> (&'static TestBroker, String) {
+    let broker = TestBroker::shared();
+    let name = broker.prefix();
+    let topic = new_topic(&name, 1, configs);
+    let created = broker.admin().create_topics(&[topic]).await;
+    created.expect("created");
+    (broker, name)
+}
+
+fn new_topic(name: &str, partitions: i32, configs: &[(&str, &str)]) -> NewTopic {
+    let configs = configs.iter();
+    NewTopic {
+        name: name.to_owned(),
+        partitions,
+        replication: 1,
+        configs: configs
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+    }
 }
 
 fn partition(topic: &str, partition: i32) -> TopicPartition {

@@ -136,6 +136,9 @@ fn properties(address: Ipv4Addr, port: u16, controller: u16, log: &Path) -> Stri
          inter.broker.listener.name=PLAINTEXT\n\
          log.dirs={}\n\
          auto.create.topics.enable=false\n\
+         log.initial.task.delay.ms=500\n\
+         log.retention.check.interval.ms=500\n\
+         log.cleaner.backoff.ms=500\n\
          offsets.topic.replication.factor=1\n\
          offsets.topic.num.partitions=4\n\
          transaction.state.log.replication.factor=1\n\

@@ -109,6 +109,10 @@ fn request(port: u16) -> testcontainers::ContainerRequest<GenericImage> {
         ),
         ("KAFKA_INTER_BROKER_LISTENER_NAME", "INTERNAL"),
         ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
+        // Tests wait for retention and compaction, which would come every five minutes and every fifteen seconds.
+        ("KAFKA_LOG_INITIAL_TASK_DELAY_MS", "500"),
+        ("KAFKA_LOG_RETENTION_CHECK_INTERVAL_MS", "500"),
+        ("KAFKA_LOG_CLEANER_BACKOFF_MS", "500"),
         ("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
         ("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4"),
         ("KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS", "4"),

@@ -1,6 +1,7 @@
 //! The embedded broker, in this process, with its data in a temporary directory.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use longshore_broker::faults::Faults;
@@ -27,6 +28,8 @@ impl Embedded {
         let mut config = BrokerConfig::new(data.path());
         config.listen = SocketAddr::from((address, free_port()?));
         config.allow_remote = !address.is_loopback();
+        // Tests wait for retention and compaction.
+        config.upkeep_interval = Duration::from_millis(500);
         let broker = Broker::start(config.clone()).await?;
         let bootstrap = broker.bootstrap();
         Ok(Self {

@@ -1,26 +1,12 @@
 //! Administration: topics are what they were declared to be, and mistakes are refused.
 
-use std::collections::BTreeMap;
-
-use longshore_kafka::{KafkaError, NewTopic};
+use longshore_kafka::KafkaError;
 use longshore_testkit::broker::TestBroker;
 use longshore_testkit::wait::eventually;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::topic;
+use super::{new_topic, topic};
 use crate::support::client::{Sent, WITHIN, producer, send};
-
-fn new_topic(name: &str, partitions: i32, configs: &[(&str, &str)]) -> NewTopic {
-    NewTopic {
-        name: name.to_owned(),
-        partitions,
-        replication: 1,
-        configs: configs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect::<BTreeMap<_, _>>(),
-    }
-}
 
 #[tokio::test]
 async fn a_topic_is_described_as_it_was_created_and_altered() {

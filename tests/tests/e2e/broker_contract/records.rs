@@ -8,12 +8,15 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::OwnedMessage;
 use rdkafka::{Message, Offset};
 
-use super::{partition, topic};
+use super::{configured_topic, partition, topic};
 use crate::support::client::{Sent, headers, producer, read, send};
+
+/// For records that claim to be years old, which would be deleted at once.
+const FOR_EVER: (&str, &str) = ("retention.ms", "-1");
 
 #[tokio::test]
 async fn a_record_is_read_as_it_was_sent() {
-    let (broker, topic) = topic(1).await;
+    let (broker, topic) = configured_topic(&[FOR_EVER]).await;
     let producer = producer(broker.bootstrap(), &[]);
     let mut sent = Sent::new("key", vec![0, 159, 146, 150])
         .header("repeated", "1")
@@ -129,7 +132,7 @@ async fn compressed_batches_are_read_by_any_client() {
 #[tokio::test]
 async fn offsets_are_found_by_time() {
     const BASE: i64 = 1_700_000_000_000;
-    let (broker, topic) = topic(1).await;
+    let (broker, topic) = configured_topic(&[FOR_EVER]).await;
     let producer = producer(broker.bootstrap(), &[]);
     for number in 0..10 {
         let mut sent = Sent::new("k", number.to_string());

@@ -43,6 +43,7 @@ use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::catalog::ChangeError;
+use crate::log::LEADER_EPOCH;
 use crate::node::Node;
 use crate::wire::{Call, WireError};
 
@@ -182,6 +183,14 @@ fn code<T>(result: &Result<T, ResponseError>) -> i16 {
         Ok(_) => 0,
         Err(error) => error.code(),
     }
+}
+
+/// Refuses a client that has heard of a later leader, as the one it asks may not know all there is (KIP-320).
+fn check_leader_epoch(current: i32) -> Result<(), ResponseError> {
+    if current > LEADER_EPOCH {
+        return Err(ResponseError::UnknownLeaderEpoch);
+    }
+    Ok(())
 }
 
 /// What a fenced producer is told: clients that speak a version below `since` do not know the newer

@@ -2,6 +2,8 @@
 
 mod admin;
 mod groups;
+mod leader_epochs;
+mod raw;
 mod records;
 mod transactions;
 

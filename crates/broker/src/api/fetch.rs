@@ -15,8 +15,9 @@ use kafka_protocol::messages::fetch_response::{
 use kafka_protocol::messages::{FetchRequest, ProducerId};
 use tokio::time::{Instant, timeout_at};
 
+use super::check_leader_epoch;
 use crate::catalog::{Topic, Topics};
-use crate::log::{LEADER_EPOCH, Partition, Waker, end_of};
+use crate::log::{Partition, Waker, end_of};
 use crate::node::Node;
 use crate::wire::Call;
 
@@ -133,9 +134,7 @@ impl<'a> Collection<'a> {
         asked: &FetchPartition,
         data: PartitionData,
     ) -> Result<PartitionData, ResponseError> {
-        if asked.current_leader_epoch > LEADER_EPOCH {
-            return Err(ResponseError::UnknownLeaderEpoch);
-        }
+        check_leader_epoch(asked.current_leader_epoch)?;
         let committed_only = self.request.isolation_level == READ_COMMITTED;
         let (span, start, high_watermark, stable) = {
             let log = partition.log();

@@ -7,7 +7,7 @@ use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
 };
 
-use super::code;
+use super::{check_leader_epoch, code};
 use crate::catalog::Topic;
 use crate::log::{LEADER_EPOCH, TimestampAt};
 use crate::node::Node;
@@ -63,6 +63,7 @@ fn find(
     let partition = topic
         .and_then(|topic| topic.partition(asked.partition_index))
         .ok_or(ResponseError::UnknownTopicOrPartition)?;
+    check_leader_epoch(asked.current_leader_epoch)?;
     let log = partition.log();
     let position = |offset| {
         Ok(Some(TimestampAt {
@@ -76,7 +77,8 @@ fn find(
         EARLIEST | EARLIEST_LOCAL => position(log.start_offset()),
         MAX_TIMESTAMP => log.latest_by_timestamp(),
         timestamp if timestamp >= 0 => log.first_at_or_after(timestamp),
-        _ => return Err(ResponseError::InvalidRequest),
+        // A meaning that later versions gave it.
+        _ => return Err(ResponseError::UnsupportedVersion),
     };
     // What is not stable yet is not there for readers of committed records.
     let by_time = !matches!(asked.timestamp, LATEST | EARLIEST | EARLIEST_LOCAL);

@@ -7,7 +7,7 @@ use kafka_protocol::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderEpochResponse, OffsetForLeaderTopicResult,
 };
 
-use super::code;
+use super::{check_leader_epoch, code};
 use crate::catalog::Topic;
 use crate::log::LEADER_EPOCH;
 use crate::node::Node;
@@ -45,9 +45,7 @@ fn end_of_epoch(
     let partition = topic
         .and_then(|topic| topic.partition(asked.partition))
         .ok_or(ResponseError::UnknownTopicOrPartition)?;
-    if asked.current_leader_epoch > LEADER_EPOCH {
-        return Err(ResponseError::UnknownLeaderEpoch);
-    }
+    check_leader_epoch(asked.current_leader_epoch)?;
     if asked.leader_epoch == LEADER_EPOCH {
         Ok((LEADER_EPOCH, partition.log().next_offset()))
     } else {

@@ -61,6 +61,7 @@ pub(super) async fn list_offsets(client: &mut RawClient, version: i16) {
     assert_eq!(list(client, version, -2).await, (0, 0));
     assert_eq!(list(client, version, 1_000).await, (0, 0));
     assert_eq!(list(client, version, 1_001).await, (0, -1));
+    assert_eq!(list(client, version, -7).await, (35, -1));
 }
 
 pub(super) async fn fetch(client: &mut RawClient, version: i16) {

@@ -1,6 +1,7 @@
 //! What Longshore and its users need of a broker, held against whichever one is chosen, with a client that is not ours.
 
 mod admin;
+mod delete_records;
 mod groups;
 mod leader_epochs;
 mod raw;
@@ -43,4 +44,10 @@ fn new_topic(name: &str, partitions: i32, configs: &[(&str, &str)]) -> NewTopic 
 
 fn partition(topic: &str, partition: i32) -> TopicPartition {
     TopicPartition::new(topic, partition)
+}
+
+/// The first offset of partition 0 that can be read, and the one that the next record gets.
+async fn bounds(broker: &TestBroker, topic: &str) -> (i64, i64) {
+    let told = broker.admin().offsets(topic).await.expect("told");
+    (told[0].begin.0, told[0].end.0)
 }

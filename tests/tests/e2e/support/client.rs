@@ -145,7 +145,8 @@ pub(crate) fn headers(message: &OwnedMessage) -> Vec<(String, Option<Vec<u8>>)> 
         .collect()
 }
 
-fn client<T: FromClientConfig>(bootstrap: &str, properties: &[(&str, &str)]) -> T {
+/// A client of any kind with these properties.
+pub(crate) fn client<T: FromClientConfig>(bootstrap: &str, properties: &[(&str, &str)]) -> T {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap);
     for (name, value) in properties {

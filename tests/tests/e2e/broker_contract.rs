@@ -1,16 +1,28 @@
 //! What Longshore and its users need of a broker, held against whichever one is chosen, with a client that is not ours.
 
 mod admin;
+mod compaction;
 mod delete_records;
 mod groups;
 mod leader_epochs;
 mod raw;
 mod records;
+mod retention;
 mod transactions;
+
+use std::time::Duration;
 
 use longshore_event::TopicPartition;
 use longshore_kafka::NewTopic;
-use longshore_testkit::broker::TestBroker;
+use longshore_testkit::broker::{BrokerKind, TestBroker};
+
+use crate::support::client::WITHIN;
+
+/// The smallest segments that Apache Kafka makes (KIP-1030).
+const SEGMENT_BYTES: &str = "1048576";
+
+/// Two values of this size have no place in one segment, so each has its own.
+const SEGMENT_FILLER: usize = 700 * 1024;
 
 /// A topic of one's own on the shared broker.
 async fn topic(partitions: i32) -> (&'static TestBroker, String) {
@@ -50,4 +62,13 @@ fn partition(topic: &str, partition: i32) -> TopicPartition {
 async fn bounds(broker: &TestBroker, topic: &str) -> (i64, i64) {
     let told = broker.admin().offsets(topic).await.expect("told");
     (told[0].begin.0, told[0].end.0)
+}
+
+/// How long retention and compaction may take to do what is due. The testkit has its brokers look all the time; one
+/// that is there already looks at its logs every five minutes unless it was told otherwise.
+fn cleaned_within(broker: &TestBroker) -> Duration {
+    match broker.kind() {
+        BrokerKind::External => Duration::from_secs(7 * 60),
+        _ => WITHIN,
+    }
 }

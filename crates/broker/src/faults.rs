@@ -81,8 +81,8 @@ impl Faults {
         });
     }
 
-    /// Makes the members of `group_id` join again; returns whether it has any. A group of KIP-848 has nobody to join
-    /// again, and counts as one without members: its partitions move when a member comes or goes.
+    /// Makes the members of `group_id` join again; returns whether it has any. Those of a group of KIP-848, who never join
+    /// again, let go of all their partitions instead, and are given them anew once everybody has.
     pub fn force_rebalance(&self, group_id: &str) -> bool {
         self.node.coordinator.force_rebalance(group_id)
     }

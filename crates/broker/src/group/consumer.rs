@@ -136,7 +136,8 @@ impl ConsumerGroup {
         let resubscribed = member
             .ok_or(ResponseError::UnknownMemberId)?
             .update(beat, now);
-        let retargeted = self.retarget(joined || resubscribed, find);
+        let retargeted = self.retarget(joined || resubscribed, find)
+            || self.give_back(&beat.member_id, beat.owned.as_ref());
         let moved = self.reconcile(&beat.member_id, beat.owned.as_ref(), now);
         let member = &self.members[&beat.member_id];
         let tell = moved || beat.epoch == JOINS || beat.says_everything();
@@ -174,6 +175,14 @@ impl ConsumerGroup {
     /// When [`ConsumerGroup::tick`] has something to do next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.members.values().map(ConsumerMember::deadline).min()
+    }
+
+    /// Takes every partition from every member; they are given out anew once all have let go.
+    pub(crate) fn force_rebalance(&mut self) {
+        self.epoch += 1;
+        for member in self.members.values_mut() {
+            member.target.clear();
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -301,6 +310,27 @@ impl ConsumerGroup {
         self.subscribed = subscribed;
         self.raise_epoch();
         true
+    }
+
+    /// Ends a forced rebalance if nobody holds anything any more, now that this member says what it owns. Without one there is
+    /// a target for each partition.
+    fn give_back(&mut self, id: &str, owned: Option<&Partitions>) -> bool {
+        let has_partitions = self.subscribed.values().any(|(_, count)| *count > 0);
+        let mut members = self.members.values();
+        if !has_partitions || members.any(|member| !member.target.is_empty()) {
+            return false;
+        }
+        if let Some(member) = self.members.get_mut(id) {
+            member.has_given_up(owned);
+        }
+        let is_held = self
+            .members
+            .values()
+            .any(|member| member.holds().next().is_some());
+        if !is_held {
+            self.raise_epoch();
+        }
+        !is_held
     }
 
     fn raise_epoch(&mut self) {

@@ -137,15 +137,21 @@ impl Coordinator {
         results
     }
 
-    /// Makes the members of a group join again; returns whether it has any.
+    /// Makes the members of a group join again, or let go of what they have; returns whether it has any.
     pub(crate) fn force_rebalance(&self, group_id: &str) -> bool {
         let mut inner = self.inner();
         let slot = inner.groups.get(group_id);
-        if slot.is_none_or(|slot| slot.group.is_empty()) {
+        if slot.is_none_or(Slot::is_empty) {
             return false;
         }
         self.change(&mut inner, group_id, |slot, now| {
-            slot.group.force_rebalance(now)
+            match &mut slot.consumers {
+                Some(consumers) if !consumers.is_empty() => {
+                    consumers.force_rebalance();
+                    vec![Action::Persist]
+                }
+                _ => slot.group.force_rebalance(now),
+            }
         });
         true
     }

@@ -107,6 +107,36 @@ impl Simulation {
     }
 }
 
+#[test]
+fn a_forced_rebalance_gives_partitions_out_when_everybody_has_let_go() {
+    let mut s = Simulation::with(4, &["a", "b"]);
+
+    s.group.force_rebalance();
+
+    s.beat("a").expect("a member");
+    assert_eq!(s.owned("a"), 0, "it is told to let go");
+    s.beat("a").expect("a member");
+    assert_eq!(s.owned("a"), 0, "the other has not let go");
+    s.beat("b").expect("a member");
+    assert_eq!(s.owned("b"), 0);
+    s.settle();
+    assert_eq!((s.owned("a"), s.owned("b")), (2, 2));
+}
+
+#[test]
+fn a_forced_rebalance_ends_without_a_member_that_is_not_heard_of() {
+    let mut s = Simulation::with(4, &["a", "b"]);
+    s.group.force_rebalance();
+    s.beat("a").expect("a member");
+    s.pass(SESSION_TIMEOUT / 2);
+    s.beat("a").expect("a member");
+    assert!(s.pass(SESSION_TIMEOUT / 2), "b is removed");
+    s.members.remove("b");
+
+    s.settle();
+    assert_eq!(s.owned("a"), 4);
+}
+
 fn topic() -> Uuid {
     Uuid::from_u128(7)
 }
@@ -318,7 +348,7 @@ fn a_group_goes_on_after_a_restart() {
     assert_eq!((s.owned("a"), s.owned("b")), (2, 2));
 }
 
-/// Members come, go, fall silent and lose answers in every order a seed can think of: no partition has two owners at any
+/// Members come, go, fall silent, lose answers and are made to let go in every order a seed can think of: no partition has two owners at any
 /// time, and when it is quiet, all of them are given out evenly.
 #[test]
 fn no_partition_ever_has_two_owners() {
@@ -334,6 +364,7 @@ fn no_partition_ever_has_two_owners() {
                 (2, Some(id)) => drop(s.leave(id, LEAVES)),
                 (3, _) => drop(s.pass(SESSION_TIMEOUT / 3)),
                 (4, Some(id)) => drop(s.send(id)),
+                (5, Some(_)) => s.group.force_rebalance(),
                 (_, Some(id)) if s.beat(id).is_err() => {
                     // What a client does: it drops everything and joins again.
                     s.members.insert(id.clone(), Believer::default());

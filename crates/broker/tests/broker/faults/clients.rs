@@ -164,3 +164,37 @@ async fn a_forced_rebalance_makes_every_member_join_again() {
     poll_until(&both, "both have joined again", || joined.met() >= 2);
     poll_until(&both, "each has a partition", settled);
 }
+
+#[tokio::test]
+async fn a_forced_rebalance_moves_all_partitions_of_a_group_by_kip_848_through_nobodys_hands() {
+    let test = TestBroker::with_topics(&[("t", 2)]).await;
+    let consumers: [BaseConsumer; 2] = [(); 2].map(|()| {
+        let mut config = test.group("g");
+        config.set("group.protocol", "consumer");
+        for of_the_classic_protocol in [
+            "session.timeout.ms",
+            "heartbeat.interval.ms",
+            "partition.assignment.strategy",
+        ] {
+            config.remove(of_the_classic_protocol);
+        }
+        let consumer: BaseConsumer = config.create().unwrap();
+        consumer.subscribe(&["t"]).unwrap();
+        consumer
+    });
+    let [first, second] = &consumers;
+    let both = [first, second];
+    let settled = || both.iter().all(|consumer| assigned(consumer) == 1);
+    poll_until(&both, "each has a partition", settled);
+
+    assert!(test.broker.faults().force_rebalance("g"));
+
+    let mut have_let_go = [false; 2];
+    poll_until(&both, "both have let go", || {
+        for (consumer, has_let_go) in both.iter().zip(&mut have_let_go) {
+            *has_let_go |= assigned(consumer) == 0;
+        }
+        have_let_go == [true; 2]
+    });
+    poll_until(&both, "each has a partition", settled);
+}

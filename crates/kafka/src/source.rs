@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
-use longshore_event::{NextOffset, TopicPartition};
+use longshore_event::{NextOffset, TopicPartition, redrive_topic};
 use longshore_worker::{REDRIVE_RESERVE, Source, SourceError, SourceEvent};
 use tokio::sync::mpsc;
 
@@ -87,7 +87,8 @@ impl KafkaSource {
     ///
     /// # Errors
     /// [`SourceError::MissingTopic`], [`SourceError::NoBroker`] after 10 s, [`SourceError::Fatal`] for properties that
-    /// are not accepted.
+    /// are not accepted, among them an `isolation.level` that reads uncommitted records where `topics` has the group's
+    /// redrive topic.
     pub async fn subscribe(
         connection: &Connection,
         group: &str,
@@ -100,6 +101,13 @@ impl KafkaSource {
             source: error.into(),
         };
         let (consumer, within, isolation) = start(connection, group, drain).map_err(fatal)?;
+        let redrives = topics.iter().any(|topic| **topic == *redrive_topic(group));
+        if redrives && isolation != "read_committed" {
+            return Err(fatal(KafkaError::ReservedProperty {
+                name: "isolation.level".to_owned(),
+                reason: "redrives are Kafka transactions, and one that was aborted would be handled and come again",
+            }));
+        }
         let consumer = check_topics(consumer, connection, topics).await?;
         consumer.client.subscribe(topics).map_err(|error| {
             let action = format!("subscribe to {}", topics.join(", "));

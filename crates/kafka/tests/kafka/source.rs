@@ -8,8 +8,8 @@ use longshore_kafka::{Admin, KafkaSource};
 use longshore_worker::{REDRIVE_RESERVE, Source, SourceError, SourceEvent};
 
 use crate::support::{
-    connection, create, fill, finished, new_topic, next, records, stop, subscribe, subscribe_with,
-    unique, within,
+    DEADLINE, connection, create, fill, finished, new_topic, next, records, stop, subscribe,
+    subscribe_with, unique, within,
 };
 
 #[tokio::test]
@@ -81,6 +81,22 @@ async fn the_budget_stops_delivery_and_releasing_resumes_it() {
         );
         *offset += 1;
     }
+}
+
+#[tokio::test]
+async fn a_source_that_reads_uncommitted_records_is_refused_redrives() {
+    let group = unique("g");
+    let redrives = redrive_topic(&group);
+    create(&redrives, 1).await;
+    let connection = connection().property("isolation.level", "read_uncommitted");
+
+    let topics = [redrives.to_string()];
+    let refused = KafkaSource::subscribe(&connection, &group, &topics, 10, DEADLINE).await;
+
+    let Err(SourceError::Fatal { source, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(source.to_string().contains("isolation.level"), "{source}");
 }
 
 #[tokio::test]

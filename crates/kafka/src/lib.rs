@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`Connection`] says where the brokers are; [`KafkaSource`] is a member of a consumer group,
 //! [`KafkaPublisher`] an idempotent producer, [`TransactionStrategy`] a transactional one that commits for the two;
-//! [`Admin`] and [`Reader`] serve tools. `native` holds the few calls that rdkafka has no safe wrapper for.
+//! [`TransactionalPublisher`], [`Admin`] and [`Reader`] serve tools. `native` holds the few calls that rdkafka has no safe wrapper for.
 
 mod connection;
 pub use connection::Connection;
@@ -26,7 +26,7 @@ mod reader;
 pub use reader::{From, Reader, ReaderEvent};
 
 mod transaction;
-pub use transaction::TransactionStrategy;
+pub use transaction::{NotPublished, TransactionStrategy, TransactionalPublisher};
 
 mod consumer;
 mod producer;

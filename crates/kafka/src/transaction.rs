@@ -1,4 +1,5 @@
 //! The `transaction` strategy: follow-on records, dead letters and source offsets are one Kafka transaction (KIP-447).
+//! [`TransactionalPublisher`] makes transactions that came from no messages.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,6 +14,11 @@ use crate::{Connection, KafkaError, KafkaSource};
 
 mod session;
 use session::Session;
+
+mod publisher;
+pub use publisher::{NotPublished, TransactionalPublisher};
+
+mod producers;
 
 mod id;
 

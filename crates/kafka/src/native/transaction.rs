@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use super::error::{ClientError, text};
@@ -109,6 +110,16 @@ impl Client {
     pub(crate) fn begin_transaction(&self) -> Result<(), TransactionError> {
         // SAFETY: the handle is live; the error object is ours.
         unsafe { outcome(sys::rd_kafka_begin_transaction(self.handle())) }
+    }
+
+    /// Why the open transaction can only be aborted; `None` while nothing is known against it.
+    pub(crate) fn transaction_error(&self) -> Option<TransactionError> {
+        // No call tells it by itself. To begin another transaction is refused while one is open, and changes nothing; the
+        // refusal is about the state, or about a call under way, unless there is an error.
+        use RDKafkaErrorCode as Code;
+        let failed = self.begin_transaction().err()?;
+        let is_error = !matches!(failed.error.code, Code::State | Code::Conflict);
+        is_error.then_some(failed)
     }
 
     /// Makes offsets of a group part of the transaction.

@@ -1,6 +1,7 @@
 //! One transaction, from its begin to its commit.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_event::OutgoingRecord;
@@ -18,12 +19,19 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Attempt<'a> {
     pub(super) producer: &'a Producer,
     pub(super) records: &'a [&'a OutgoingRecord],
-    pub(super) offsets: &'a PartitionList,
-    pub(super) member: &'a GroupMetadata,
+    /// `None` if nothing was read for it.
+    pub(super) offsets: Option<SourceOffsets<'a>>,
     /// The brokers, for errors.
     pub(super) brokers: &'a str,
     /// How long the broker waits before it aborts the transaction.
     pub(super) timeout: Duration,
+}
+
+/// What becomes of the messages that a transaction came from.
+#[derive(Clone, Copy)]
+pub(super) struct SourceOffsets<'a> {
+    pub(super) list: &'a PartitionList,
+    pub(super) member: &'a GroupMetadata,
 }
 
 /// How records go to the broker.
@@ -59,13 +67,32 @@ pub(super) enum Next {
 }
 
 impl Attempt<'_> {
-    /// Makes the transaction. The records are on their way while the offsets are; when both are acknowledged, it is
-    /// committed.
-    pub(super) async fn run(&self, sending: Sending) -> Result<(), Failure> {
+    /// Makes the transaction. Unless its commit has begun, it is left to be aborted when `give_up` is ready.
+    pub(super) async fn run(
+        &self,
+        sending: Sending,
+        give_up: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
         let client = self.producer.client();
         let deadline = Instant::now() + self.timeout;
         let begun = client.begin_transaction();
         begun.map_err(|failed| self.failure("begin a transaction", failed))?;
+        tokio::select! {
+            biased;
+            filled = self.fill(sending, deadline) => filled?,
+            () = give_up => return Err(given_up()),
+        }
+        // Whatever goes wrong from here on, the broker may have committed.
+        let committed = persist(deadline, |_| client.commit_transaction());
+        committed.await.map_err(|failed| Failure {
+            next: Next::Settle,
+            ..self.failure("commit a transaction", failed)
+        })
+    }
+
+    /// The records are on their way while the offsets are; all are acknowledged when this returns.
+    async fn fill(&self, sending: Sending, deadline: Instant) -> Result<(), Failure> {
+        let client = self.producer.client();
         let mut together = self.records;
         if sending == Sending::Alone {
             for record in self.records {
@@ -74,18 +101,14 @@ impl Attempt<'_> {
             together = &[];
         }
         let sent = self.producer.queue(together.iter().copied()).await;
-        let added = persist(deadline, |left| {
-            client.send_offsets(self.offsets, self.member, left)
-        });
-        let added = added.await;
-        added.map_err(|failed| self.failure("add offsets to a transaction", failed))?;
-        self.delivered(together, sent.wait().await)?;
-        // Whatever goes wrong from here on, the broker may have committed.
-        let committed = persist(deadline, |_| client.commit_transaction());
-        committed.await.map_err(|failed| Failure {
-            next: Next::Settle,
-            ..self.failure("commit a transaction", failed)
-        })
+        if let Some(offsets) = self.offsets {
+            let added = persist(deadline, |left| {
+                client.send_offsets(offsets.list, offsets.member, left)
+            });
+            let added = added.await;
+            added.map_err(|failed| self.failure("add offsets to a transaction", failed))?;
+        }
+        self.delivered(together, sent.wait().await)
     }
 
     async fn send(&self, records: &[&OutgoingRecord]) -> Result<(), Failure> {
@@ -108,6 +131,11 @@ impl Attempt<'_> {
             return Ok(());
         }
         let (index, error) = failures.swap_remove(index);
+        if kind_of(&error) == PublishErrorKind::Unavailable
+            && let Some(failed) = self.producer.client().transaction_error()
+        {
+            return Err(self.refusal(failed));
+        }
         let (topic, kind) = (records[index].topic.clone(), kind_of(&error));
         let next = match kind {
             PublishErrorKind::UnknownTopic => Next::AbortAndLookUp(topic.to_string()),
@@ -121,6 +149,27 @@ impl Attempt<'_> {
             source,
         });
         Err(Failure { reason, next })
+    }
+
+    /// The broker does not let records into the transaction. They were given up then, and do not know why.
+    fn refusal(&self, failed: TransactionError) -> Failure {
+        let kind = kind_of(&failed.error);
+        let mut topics = self.records.iter().map(|record| &record.topic);
+        let first = topics.next();
+        let (Some(topic), true, PublishErrorKind::Refused) =
+            (first, topics.all(|topic| Some(topic) == first), kind)
+        else {
+            return self.failure("send in a transaction", failed);
+        };
+        let reason = Box::new(PublishError {
+            topic: Arc::clone(topic),
+            kind,
+            source: failed.error.into(),
+        });
+        Failure {
+            reason,
+            next: Next::Abort,
+        }
     }
 
     fn failure(&self, action: &str, failed: TransactionError) -> Failure {
@@ -142,6 +191,13 @@ impl Attempt<'_> {
             reason: Box::new(reason),
             next: Next::Replace,
         }
+    }
+}
+
+fn given_up() -> Failure {
+    Failure {
+        reason: "it was given up".into(),
+        next: Next::Abort,
     }
 }
 

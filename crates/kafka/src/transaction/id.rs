@@ -1,4 +1,4 @@
-//! The transactional id of an instance: one that no instance of another group can have.
+//! Transactional ids: one that no instance of another group can have for each instance, and some that none has.
 
 /// Stands between group and instance.
 const SEPARATOR: char = '/';
@@ -7,6 +7,13 @@ const SEPARATOR: char = '/';
 /// what begins with `<group>/` is of that group. Nobody but the broker reads it, which takes any characters.
 pub(super) fn transactional_id(group: &str, instance: &str) -> String {
     format!("{}{SEPARATOR}{}", escaped(group), escaped(instance))
+}
+
+/// `<group>/<purpose>/longshore`, for what is done to a group by others than its instances: with one `/` more than an
+/// instance's, it is no instance's id, and yet of that group. `purpose` has neither `/` nor `%`.
+pub(super) fn tool_id(group: &str, purpose: &str) -> String {
+    let group = escaped(group);
+    format!("{group}{SEPARATOR}{purpose}{SEPARATOR}longshore")
 }
 
 /// As in URLs, for the separator and for what escapes it.
@@ -39,6 +46,30 @@ mod tests {
                 let id = transactional_id(group, instance);
                 let other = taken.insert(id.clone(), (group, instance));
                 assert_eq!(other, None, "{id} is also that of {group:?}, {instance:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_done_to_a_group_shares_no_id_with_an_instance_or_another_group() {
+        assert_eq!(tool_id("shop", "redrive"), "shop/redrive/longshore");
+        let names = [
+            "shop",
+            "redrive",
+            "longshore",
+            "redrive/longshore",
+            "a/b",
+            "%2F",
+            "",
+        ];
+        for group in names {
+            let id = tool_id(group, "redrive");
+            assert!(id.starts_with(&format!("{}/", escaped(group))), "{id}");
+            for other in names {
+                assert!(other == group || tool_id(other, "redrive") != id, "{id}");
+                for instance in names {
+                    assert_ne!(transactional_id(other, instance), id);
+                }
             }
         }
     }

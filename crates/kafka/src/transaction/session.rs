@@ -1,4 +1,4 @@
-//! The producer of one transactional id after another, and what is still to be found out about the last transaction.
+//! The transactions of one member of a group, and what is still to be found out about the last of them.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,39 +8,25 @@ use longshore_worker::{CommitError, Finished};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::Obstacle;
-use super::attempt::{Attempt, Failure, Next, Sending};
+use super::attempt::{Failure, Next, Sending, SourceOffsets};
 use super::id::transactional_id;
+use super::producers::Producers;
 use crate::admin::REQUEST;
 use crate::native::admin::Committed;
-use crate::native::{GroupMetadata, PartitionList, Remedy};
+use crate::native::{GroupMetadata, PartitionList};
 use crate::producer::Producer;
 use crate::source::{Enlisted, Membership, Span, Spans};
 use crate::{Connection, KafkaError};
-
-/// How long a topic that is not known may take to answer whether it exists by now.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 type Offsets = Vec<(TopicPartition, NextOffset)>;
 
 /// Makes transactions under one transactional id.
 #[derive(Debug)]
 pub(super) struct Session {
-    connection: Connection,
     membership: Membership,
-    id: String,
-    timeout: Duration,
-    producer: State,
+    producers: Producers,
     /// The offsets of a transaction that may or may not have been committed.
     unsettled: Option<Offsets>,
-}
-
-#[derive(Debug)]
-enum State {
-    /// There is none, or the last one is useless.
-    None,
-    /// What earlier ones left open has not been ended yet.
-    Starting(Producer),
-    Ready(Producer),
 }
 
 impl Session {
@@ -53,21 +39,16 @@ impl Session {
             Some(instance) => transactional_id(membership.group(), instance),
             None => transactional_id(membership.group(), &uuid::Uuid::new_v4().to_string()),
         };
-        // Properties that are not accepted are told now.
-        let producer = Producer::transactional(connection, &id, timeout)?;
         Ok(Self {
-            connection: connection.clone(),
             membership,
-            id,
-            timeout,
-            producer: State::Starting(producer),
+            producers: Producers::new(connection, id, timeout)?,
             unsettled: None,
         })
     }
 
     /// Ends what earlier producers left open, and finds out what became of it.
     pub(super) fn ready(&mut self) -> Result<(), CommitError> {
-        self.start()?;
+        self.producers.start().map_err(unavailable)?;
         self.settle().map(drop)
     }
 
@@ -93,12 +74,12 @@ impl Session {
         };
         if failure.next == Next::Settle {
             tracing::warn!(
-                transactional_id = self.id,
+                transactional_id = self.producers.id(),
                 error = &*failure.reason,
                 "the outcome of a commit is not known; the next producer ends the transaction"
             );
             self.unsettled = Some(offsets);
-            self.start()?;
+            self.producers.start().map_err(unavailable)?;
             if self.settle()? {
                 return Ok(());
             }
@@ -120,7 +101,7 @@ impl Session {
         }
         if let Err(error) = self.commit(&[]).await {
             tracing::debug!(
-                transactional_id = self.id,
+                transactional_id = self.producers.id(),
                 error = %error,
                 "offsets of skipped messages are not committed yet"
             );
@@ -151,84 +132,25 @@ impl Session {
         member: &GroupMetadata,
         offsets: &Offsets,
     ) -> Result<(), Failure> {
-        let producer = self.producer().map_err(|reason| Failure {
+        let producer = self.producers.started().map_err(|reason| Failure {
             reason: reason.into(),
             next: Next::Replace,
         })?;
         let list = PartitionList::of_offsets(offsets.iter().map(|(p, next)| (p, next)));
-        let attempt = Attempt {
-            producer: &producer,
-            records,
-            offsets: &list,
+        let offsets = Some(SourceOffsets {
+            list: &list,
             member,
-            brokers: &self.connection.brokers,
-            timeout: self.timeout,
-        };
-        let outcome = attempt.run(sending).await;
-        let is_usable = match &outcome {
-            Ok(()) => true,
-            Err(failure) => match &failure.next {
-                Next::Abort => self.abort(&producer),
-                Next::AbortAndLookUp(topic) => {
-                    let aborted = self.abort(&producer);
-                    look_up(&producer, topic);
-                    aborted
-                }
-                Next::SendAlone | Next::Replace | Next::Settle => false,
-            },
-        };
-        if is_usable {
-            self.producer = State::Ready(producer);
-        }
-        outcome
-    }
-
-    /// Aborts; `false` leaves it to the next producer.
-    fn abort(&self, producer: &Producer) -> bool {
-        let aborted = producer.client().abort_transaction();
-        if let Err(failed) = &aborted {
-            tracing::warn!(
-                transactional_id = self.id,
-                error = %failed.error,
-                "a transaction was not aborted; the next producer does it"
-            );
-        }
-        aborted.is_ok()
-    }
-
-    /// Makes sure that there is a producer under which nothing earlier is open.
-    fn start(&mut self) -> Result<(), CommitError> {
-        let producer = self.producer()?;
-        self.producer = State::Ready(producer);
-        Ok(())
-    }
-
-    /// Takes the producer, under which nothing earlier is open; it is put back by whoever finds it usable afterwards.
-    fn producer(&mut self) -> Result<Producer, CommitError> {
-        let producer = match std::mem::replace(&mut self.producer, State::None) {
-            State::Ready(producer) if !producer.has_failed() => return Ok(producer),
-            State::Starting(producer) if !producer.has_failed() => producer,
-            _ => Producer::transactional(&self.connection, &self.id, self.timeout)
-                .map_err(unavailable)?,
-        };
-        match producer.client().init_transactions(REQUEST) {
-            Ok(()) => {
-                tracing::info!(transactional_id = self.id, "ready for transactions");
-                Ok(producer)
-            }
-            Err(failed) => {
-                if failed.remedy == Remedy::Retry {
-                    self.producer = State::Starting(producer);
-                }
-                Err(self.no_answer("initialise transactions", failed.error))
-            }
-        }
+        });
+        let attempt =
+            self.producers
+                .attempt(producer, sending, records, offsets, std::future::pending());
+        attempt.await
     }
 
     /// Finds out whether the last transaction was committed. The producer that is ready has ended it, so that the
     /// group's offsets say so: they cover it, or they never will.
     fn settle(&mut self) -> Result<bool, CommitError> {
-        let (Some(offsets), State::Ready(producer)) = (&self.unsettled, &self.producer) else {
+        let (Some(offsets), Some(producer)) = (&self.unsettled, self.producers.ready()) else {
             return Ok(false);
         };
         let partitions = offsets.iter().map(|(partition, _)| partition);
@@ -238,7 +160,7 @@ impl Session {
         };
         let committed = stable.iter().zip(offsets).all(reached);
         tracing::info!(
-            transactional_id = self.id,
+            transactional_id = self.producers.id(),
             committed,
             "the outcome of a commit is known"
         );
@@ -252,7 +174,7 @@ impl Session {
     /// open at first and the assignment changed meanwhile; it then starts at the beginning.
     fn find_covered(&self, batch: &Spans) -> Result<(), CommitError> {
         let unknown = self.membership.unknown(batch);
-        let State::Ready(producer) = &self.producer else {
+        let Some(producer) = self.producers.ready() else {
             return Ok(());
         };
         if !unknown.is_empty() {
@@ -273,7 +195,9 @@ impl Session {
         let group = self.membership.group();
         let stable = match producer.client().committed_offsets(group, asked, REQUEST) {
             Err(error) if error.code == RDKafkaErrorCode::GroupIdNotFound => Vec::new(),
-            stable => stable.map_err(|error| self.no_answer("tell its offsets", error))?,
+            stable => stable.map_err(|error| {
+                unavailable(self.producers.no_answer("tell its offsets", error))
+            })?,
         };
         let offset_of = |partition: &TopicPartition| {
             let line = stable.iter().find(|line| line.partition == *partition);
@@ -285,22 +209,10 @@ impl Session {
         };
         partitions.map(offset_of).collect()
     }
-
-    fn no_answer(&self, action: &str, error: crate::native::ClientError) -> CommitError {
-        let brokers = &self.connection.brokers;
-        unavailable(KafkaError::of(brokers, action.to_owned(), REQUEST, error))
-    }
 }
 
 fn unavailable(reason: impl Error + Send + Sync + 'static) -> CommitError {
     CommitError::Unavailable(reason.into())
-}
-
-/// Lets the producer learn of a topic that was created since: it would not ask by itself for a minute.
-fn look_up(producer: &Producer, topic: &str) {
-    if let Err(error) = producer.look_up(topic, LOOK_AGAIN) {
-        tracing::debug!(topic, error = %error, "not known whether the topic exists");
-    }
 }
 
 /// A batch by partition, whose messages may stand in any order.

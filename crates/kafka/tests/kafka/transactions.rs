@@ -1,5 +1,5 @@
 //! Commits in Kafka transactions: what is atomic, who is fenced, and what becomes of an outcome that got lost. Workers
-//! that crash stand in `crashes`.
+//! that crash stand in `crashes`, tools in `publisher`.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -26,6 +26,7 @@ use crate::support::{
 };
 
 mod crashes;
+mod publisher;
 
 /// The default of the strategy's users.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);

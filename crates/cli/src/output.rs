@@ -66,8 +66,9 @@ pub(crate) fn note(text: impl Display) {
     eprintln!("{text}");
 }
 
-/// Warnings, and when an outage is over. librdkafka repeats in its words what the reader says in ours.
-const QUIET: &str = "warn,longshore_kafka=info,librdkafka=error";
+/// Warnings, and when an outage is over. librdkafka repeats in its words what the reader says in ours, and what becomes of
+/// a producer and its transactions is told by the command that has them.
+const QUIET: &str = "warn,longshore_kafka=info,longshore_kafka::producer=off,longshore_kafka::transaction=off,librdkafka=error";
 
 /// Sends warnings to standard error, or what `RUST_LOG` asks for. For commands that wait out an outage, which is only
 /// told by the log.

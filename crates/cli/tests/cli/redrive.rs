@@ -1,22 +1,25 @@
 //! Dead letters that go back to the consumer group that failed, or are given up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
+use longshore_broker::faults::{ApiKey, Effect, Fault, ResponseError};
 use longshore_event::{Headers, OutgoingRecord, Redrive, RedriveAction};
-use longshore_kafka::{Connection, KafkaSource};
+use longshore_kafka::{Admin, Connection, KafkaSource, NewTopic};
 use longshore_worker::{Source, SourceEvent};
 use serde_json::Value;
+use tokio::process::Child;
+use tokio::time::Instant;
 
-use crate::support::{Letter, Shop, header};
+use crate::support::{Letter, Run, Shop, header};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
 const REDRIVE: [&str; 3] = ["dlq", "redrive", "order.created"];
 
-async fn redrive(shop: &Shop, arguments: &[&str]) -> crate::support::Run {
+async fn redrive(shop: &Shop, arguments: &[&str]) -> Run {
     shop.run(&[&REDRIVE[..], arguments].concat()).await
 }
 
@@ -325,27 +328,78 @@ async fn a_redrive_that_would_not_arrive_is_refused_with_what_to_do() {
     run.done();
 }
 
-/// Starts a slow redrive and ends it by `signal` when it has sent a few letters; its exit code and standard error.
-async fn interrupted(shop: &Shop, signal: &str) -> (Option<i32>, String) {
+/// Starts a redrive of 20 letters a second; returns when it has sent a few.
+async fn start_slowly(shop: &Shop) -> Child {
     let slow = [&REDRIVE[..], &["--yes", "--rate", "20"]].concat();
     let mut command = shop.command(&slow);
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the binary starts");
-    let id = child.id().expect("it runs").to_string();
-    let deadline = tokio::time::Instant::now() + DEADLINE;
+    let deadline = Instant::now() + DEADLINE;
     while shop.records("shop.redrive").await.len() < 3 {
-        assert!(tokio::time::Instant::now() < deadline, "nothing was sent");
+        assert!(Instant::now() < deadline, "nothing was sent");
     }
+    child
+}
+
+fn signal(child: &Child, signal: &str) {
+    let id = child.id().expect("it runs").to_string();
     let kill = std::process::Command::new("kill")
         .args([signal, &id])
         .status();
     assert!(kill.expect("kill").success());
+}
+
+/// The exit code and standard error of a process that ends.
+async fn ended(child: Child) -> (Option<i32>, String) {
     let output = tokio::time::timeout(DEADLINE, child.wait_with_output());
     let output = output.await.expect("it ends").expect("output");
     (
         output.status.code(),
         String::from_utf8(output.stderr).expect("UTF-8"),
     )
+}
+
+/// Starts a slow redrive and ends it by a signal when it has sent a few letters; its exit code and standard error.
+async fn interrupted(shop: &Shop, by: &str) -> (Option<i32>, String) {
+    let child = start_slowly(shop).await;
+    signal(&child, by);
+    ended(child).await
+}
+
+/// The command that a run says it can be gone on with.
+fn hint(error: &str) -> Vec<&str> {
+    let hint = error.rsplit("with: longshore ").next();
+    hint.expect("a hint").split_whitespace().collect()
+}
+
+/// Whether what was written into the redrive topic is decided: no transaction is open, nor about to end.
+async fn is_decided(shop: &Shop) -> bool {
+    let admin = Admin::connect(&Connection::new(shop.brokers())).expect("valid");
+    let written = admin.high_watermarks("shop.redrive").await.expect("told");
+    let written: BTreeMap<_, _> = written.into_iter().collect();
+    let bounds = admin.offsets("shop.redrive").await.expect("told");
+    bounds
+        .iter()
+        .all(|bounds| bounds.end == written[&bounds.partition])
+}
+
+/// What the group gets, once no transaction is open: before the next run has begun, so none that is left open passes.
+async fn redriven(shop: &Shop) -> Vec<Value> {
+    // Shorter than the time of a transaction: one that was left open is not over by then.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_decided(shop).await {
+        assert!(Instant::now() < deadline, "a transaction was left open");
+    }
+    shop.records("shop.redrive").await
+}
+
+/// Asserts that each of `count` letters is in the redrive topic once.
+fn assert_each_once(records: &[Value], count: usize) {
+    let places: BTreeSet<_> = records
+        .iter()
+        .map(|record| read(record).of.expect("known").to_string())
+        .collect();
+    assert_eq!((records.len(), places.len()), (count, count));
 }
 
 #[tokio::test]
@@ -355,7 +409,7 @@ async fn a_run_that_was_stopped_says_how_to_go_on_and_does() {
 
     let (code, error) = interrupted(&shop, "-INT").await;
     assert_eq!(code, Some(1), "{error}");
-    let sent = shop.records("shop.redrive").await.len();
+    let sent = redriven(&shop).await.len();
     assert!(sent < 200, "it was stopped: {sent}");
     let stopped = shop.records("longshore.redrives").await;
     let stopped = &stopped.last().expect("an entry")["value"];
@@ -368,12 +422,7 @@ async fn a_run_that_was_stopped_says_how_to_go_on_and_does() {
     };
     shop.fail(&[late]).await;
 
-    let hint = error
-        .rsplit("go on with: longshore ")
-        .next()
-        .expect("a hint");
-    let arguments: Vec<_> = hint.split_whitespace().collect();
-    let told = shop.run(&arguments).await.done();
+    let told = shop.run(&hint(&error)).await.done();
 
     assert!(told.contains("200 of 200 dead letters redriven"), "{told}");
     let records = shop.records("shop.redrive").await;
@@ -391,12 +440,179 @@ async fn a_run_that_was_killed_is_finished_by_the_same_command() {
     assert_eq!(code, None);
     redrive(&shop, &["--yes"]).await.done();
 
-    let records = shop.records("shop.redrive").await;
-    let places: BTreeSet<_> = records
-        .iter()
-        .map(|record| read(record).of.expect("known").to_string())
-        .collect();
-    assert_eq!((records.len(), places.len()), (200, 200));
+    assert_each_once(&redriven(&shop).await, 200);
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_in_a_transaction_leaves_nothing_of_it_to_the_next() {
+    let shop = Shop::with_redrives().await;
+    shop.fail(&letters(50)).await;
+    // All 50 are written, and never committed.
+    let no_commit = Fault::new(ApiKey::EndTxn, Effect::DropUnread).times(u64::MAX);
+    shop.faults().inject(no_commit).expect("possible");
+    let mut command = shop.command(&[&REDRIVE[..], &["--yes"]].concat());
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let child = child.expect("the binary starts");
+    let deadline = Instant::now() + DEADLINE;
+    while is_decided(&shop).await {
+        assert!(Instant::now() < deadline, "nothing was written");
+    }
+    signal(&child, "-KILL");
+    ended(child).await;
+    shop.faults().clear();
+
+    let audit = shop.records("longshore.redrives").await;
+    let run = audit[0]["value"]["run"].as_str().expect("an id");
+    let resume = ["--resume", run, "--yes"];
+    let told = redrive(&shop, &resume).await.done();
+
+    assert!(told.contains("50 of 50 dead letters redriven"), "{told}");
+    assert_each_once(&redriven(&shop).await, 50);
+}
+
+#[tokio::test]
+async fn of_two_runs_at_once_the_first_is_fenced_and_each_letter_goes_once() {
+    let shop = Shop::with_redrives().await;
+    shop.fail(&letters(200)).await;
+
+    let first = start_slowly(&shop).await;
+    let second = redrive(&shop, &["--yes"]).await;
+    let (code, error) = ended(first).await;
+
+    assert!(second.stderr.contains("skipped"), "{second:?}");
+    second.done();
+    assert_eq!(code, Some(1), "{error}");
+    assert!(
+        error.contains("fenced: another run for consumer group shop has begun"),
+        "{error}"
+    );
+    assert_each_once(&redriven(&shop).await, 200);
+    let told = shop.run(&hint(&error)).await;
+    assert!(told.stderr.contains("skipped"), "{told:?}");
+    told.done();
+    assert_each_once(&redriven(&shop).await, 200);
+}
+
+#[tokio::test]
+async fn runs_that_begin_together_send_each_letter_once() {
+    let shop = Shop::with_redrives().await;
+    shop.fail(&letters(600)).await;
+
+    let run = || redrive(&shop, &["--yes", "--rate", "2000"]);
+    let (first, second, third) = tokio::join!(run(), run(), run());
+
+    let fenced = |run: &Run| run.stderr.contains("fenced: another run");
+    for run in [&first, &second, &third] {
+        assert!(run.code == 0 || fenced(run), "{run:?}");
+    }
+    redrive(&shop, &["--yes"]).await.done();
+    assert_each_once(&redriven(&shop).await, 600);
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_found_in_the_topic_and_not_sent_again() {
+    let shop = Shop::with_redrives().await;
+    shop.fail(&letters(20)).await;
+    // The commit happens; the coordinator is gone for as long as the run may ask again in vain.
+    let unanswered = Fault::new(ApiKey::EndTxn, Effect::DropDone).times(2);
+    shop.faults().inject(unanswered).expect("possible");
+
+    let told = redrive(&shop, &["--yes"]).await.done();
+
+    assert!(told.contains("20 of 20 dead letters redriven"), "{told}");
+    assert_each_once(&redriven(&shop).await, 20);
+}
+
+#[tokio::test]
+async fn a_letter_that_cannot_be_written_harms_no_other() {
+    let shop = Shop::with_topics().await;
+    let topic = |name: &str, bytes: &str| NewTopic {
+        name: name.to_owned(),
+        partitions: 1,
+        replication: 1,
+        configs: BTreeMap::from([("max.message.bytes".to_owned(), bytes.to_owned())]),
+    };
+    let topics = [
+        topic("shop.redrive", "4000"),
+        topic("longshore.redrives", "100000"),
+    ];
+    let admin = Admin::connect(&Connection::new(shop.brokers())).expect("valid");
+    admin.create_topics(&topics).await.expect("created");
+    let mut all = letters(10);
+    all[4].value = incompressible(6000);
+    shop.fail(&all).await;
+
+    let run = redrive(&shop, &["--yes"]).await;
+
+    assert!(run.stderr.contains("max.message.bytes"), "{run:?}");
+    assert!(run.stdout.contains("9 of 10 dead letters"), "{run:?}");
+    let error = run.failed();
+    assert!(
+        error.contains("1 dead letters could not be sent"),
+        "{error}"
+    );
+    let expected: Vec<_> = (0..10).filter(|offset| *offset != 4).collect();
+    assert_eq!(origins(&redriven(&shop).await), expected);
+    let audit = shop.records("longshore.redrives").await;
+    let end = &audit.last().expect("an entry")["value"];
+    assert_eq!(
+        (&end["phase"], &end["acknowledged"], &end["failed"]),
+        (&"stopped".into(), &9.into(), &1.into())
+    );
+
+    let again = shop.run(&hint(&error)).await;
+    assert!(again.stdout.contains("9 of 10 dead letters"), "{again:?}");
+    again.failed();
+    assert_eq!(origins(&redriven(&shop).await), expected);
+}
+
+#[tokio::test]
+async fn a_redrive_topic_that_refuses_stops_the_run_with_the_cause() {
+    let shop = Shop::with_redrives().await;
+    shop.fail(&letters(10)).await;
+    let refusal = Effect::Fail(ResponseError::TopicAuthorizationFailed);
+    let refusal = Fault::new(ApiKey::AddPartitionsToTxn, refusal);
+    shop.faults().inject(refusal).expect("possible");
+
+    let error = redrive(&shop, &["--yes"]).await.failed();
+
+    assert!(error.contains("authorization failed"), "{error}");
+    assert!(redriven(&shop).await.is_empty());
+    shop.run(&hint(&error)).await.done();
+    assert_each_once(&redriven(&shop).await, 10);
+}
+
+/// Bytes that no codec makes fewer.
+fn incompressible(count: usize) -> Bytes {
+    let mut state = 1_u32;
+    let bytes = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    bytes.take(count).collect()
+}
+
+#[tokio::test]
+async fn records_of_aborted_transactions_are_no_redrives_whatever_the_isolation_level() {
+    let shop = Shop::with_redrives().await;
+    shop.fail(&letters(50)).await;
+    let no_commit = Fault::new(ApiKey::EndTxn, Effect::DropUnread).times(u64::MAX);
+    shop.faults().inject(no_commit).expect("possible");
+    let child = shop.command(&[&REDRIVE[..], &["--yes"]].concat()).spawn();
+    let child = child.expect("the binary starts");
+    let deadline = Instant::now() + DEADLINE;
+    while is_decided(&shop).await {
+        assert!(Instant::now() < deadline, "nothing was written");
+    }
+    signal(&child, "-KILL");
+    ended(child).await;
+    shop.faults().clear();
+
+    let uncommitted = ["--yes", "--kafka", "isolation.level=read_uncommitted"];
+    let told = redrive(&shop, &uncommitted).await.done();
+
+    assert!(told.contains("50 of 50 dead letters redriven"), "{told}");
+    assert_each_once(&redriven(&shop).await, 50);
 }
 
 #[tokio::test]

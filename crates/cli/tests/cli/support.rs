@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
+use longshore_broker::faults::Faults;
 use longshore_broker::{Broker, BrokerConfig};
 use longshore_event::{
     DeadLetter, ErrorKind, Headers, Offset, OutgoingRecord, Record, TopicPartition,
@@ -150,6 +151,11 @@ impl Shop {
 
     pub(crate) fn brokers(&self) -> String {
         self.broker.bootstrap()
+    }
+
+    /// What makes the broker misbehave.
+    pub(crate) fn faults(&self) -> Faults {
+        self.broker.faults()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -3,12 +3,12 @@
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use longshore_event::Record;
-use longshore_kafka::{Admin, From, KafkaError, Reader, ReaderEvent};
+use longshore_kafka::{Admin, Connection, From, KafkaError, Reader, ReaderEvent};
 
 use super::Place;
 use crate::arguments::Global;
 
-/// The records of a topic that are there when it is opened.
+/// The committed records of a topic that are there when it is opened.
 #[derive(Debug)]
 pub(super) struct Letters {
     reader: Reader,
@@ -25,7 +25,7 @@ impl Letters {
         topic: &str,
         since: Option<Timestamp>,
     ) -> Result<Self, KafkaError> {
-        let connection = global.connection();
+        let connection = connection(global);
         let from = since.map_or(From::Beginning, From::Time);
         let total = if global.json {
             None
@@ -46,7 +46,7 @@ impl Letters {
     ) -> Result<Self, KafkaError> {
         let from = since.map_or(From::Beginning, From::Time);
         Ok(Self {
-            reader: Reader::open(&global.connection(), &[topic], from).await?,
+            reader: Reader::open(&connection(global), &[topic], from).await?,
             progress: ProgressBar::hidden(),
         })
     }
@@ -78,6 +78,14 @@ pub(super) fn place(record: &Record) -> Place {
         partition: record.partition.partition,
         offset: record.offset,
     }
+}
+
+/// Whatever the user says, a record of an aborted transaction is none: it would pass for a dead letter that somebody
+/// wrote, or for a redrive that happened.
+fn connection(global: &Global) -> Connection {
+    global
+        .connection()
+        .property("isolation.level", "read_committed")
 }
 
 async fn count(admin: &Admin, topic: &str, since: Option<Timestamp>) -> Result<u64, KafkaError> {

@@ -3,6 +3,10 @@
 //! Two passes: [`plan`] reads the dead-letter topic, decides and edits, and is all that a dry run does; [`send`] reads it
 //! again and publishes what was decided. What stands in the redrive topic is never sent again, whatever became of the
 //! run that sent it, so that a run can be stopped at any moment and resumed.
+//!
+//! The order of the steps of a run that sends is what makes it exact. [`writer`] begins first, which fences every other
+//! run for the group and ends what one left open; then it is read what stands in the redrive topic, and only then is
+//! decided what goes.
 
 mod arguments;
 mod edit;
@@ -12,6 +16,7 @@ mod plan;
 mod schemas;
 mod send;
 mod target;
+mod writer;
 
 use std::collections::BTreeSet;
 
@@ -25,6 +30,7 @@ pub(super) use arguments::{DISCARD_HELP, REDRIVE_HELP};
 pub(crate) use arguments::{DiscardArguments, RedriveArguments};
 use job::Job;
 use plan::Plan;
+use writer::Writer;
 
 /// Runs either of the two.
 pub(super) async fn run(
@@ -45,13 +51,19 @@ pub(super) async fn run(
     if let (true, Some(refusal)) = (yes, &refusal) {
         bail!("nothing was sent: {refusal}");
     }
+    let writer = match yes {
+        true => Some(Writer::begin(&job).await?),
+        false => None,
+    };
     let groups = BTreeSet::from([job.group.clone()]);
     let settled = Settled::in_groups(global, &job.topic, groups).await?;
     let plan = Plan::make(&job, &settled).await?;
     plan.refuse_faults()?;
-    // A run whose last acks were lost may have nothing left but to say in the audit that it ended.
-    if yes && (job.is_resumed || !plan.is_empty()) {
-        return send::all(&job, &plan, settled.of_run(&job.id)).await;
+    match writer {
+        // A run whose last acks were lost may have nothing left but to say in the audit that it ended.
+        Some(writer) if job.is_resumed || !plan.is_empty() => {
+            send::all(&job, writer, plan, settled.of_run(&job.id)).await
+        }
+        _ => plan.print(&job, yes, refusal.as_deref()),
     }
-    plan.print(&job, yes, refusal.as_deref())
 }

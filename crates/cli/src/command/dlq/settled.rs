@@ -56,18 +56,39 @@ impl Settled {
     ) -> Result<Self, KafkaError> {
         let mut settled = Self::default();
         for group in groups {
-            let mut redriven = match Letters::open(global, &redrive_topic(&group), None).await {
-                Err(KafkaError::UnknownTopic { .. }) => continue,
-                opened => opened?,
-            };
-            let group: Arc<str> = group.into();
-            while let Some(record) = redriven.next().await? {
-                if let Some(redrive) = Redrive::read(&record.headers) {
-                    settled.add(topic, &group, redrive);
-                }
+            match Letters::open(global, &redrive_topic(&group), None).await {
+                Err(KafkaError::UnknownTopic { .. }) => {}
+                opened => settled.read(opened?, topic, &group).await?,
             }
         }
         Ok(settled)
+    }
+
+    /// Looks into the redrive topic of this group, which exists, without a word about it.
+    pub(super) async fn silently(
+        global: &Global,
+        topic: &str,
+        group: &str,
+    ) -> Result<Self, KafkaError> {
+        let mut settled = Self::default();
+        let redriven = Letters::open_silently(global, &redrive_topic(group), None).await?;
+        settled.read(redriven, topic, group).await?;
+        Ok(settled)
+    }
+
+    async fn read(
+        &mut self,
+        mut redriven: Letters,
+        topic: &str,
+        group: &str,
+    ) -> Result<(), KafkaError> {
+        let group: Arc<str> = group.into();
+        while let Some(record) = redriven.next().await? {
+            if let Some(redrive) = Redrive::read(&record.headers) {
+                self.add(topic, &group, redrive);
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, topic: &str, group: &Arc<str>, redrive: Redrive) {
@@ -79,7 +100,7 @@ impl Settled {
             offset: of.offset,
         };
         let marks = self.marks.entry(place).or_default();
-        // A record may be there twice: sent, not acknowledged, and sent again.
+        // Earlier versions sent without transactions, and a record may be there twice.
         if !marks.iter().any(|(other, _)| other == group) {
             *self.runs.entry(redrive.run).or_default() += 1;
             marks.push((Arc::clone(group), redrive.action));

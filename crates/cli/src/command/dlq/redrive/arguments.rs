@@ -20,6 +20,10 @@ that only this consumer group reads, and its workers handle it as if it stood wh
 redriven or discarded before is skipped, so the same command twice does nothing the second time. One that fails again is \
 another dead letter.
 
+Letters are sent in Kafka transactions of the id GROUP/redrive/longshore, which one run at a time can have: whoever begins \
+ends any other run for the group, which says that it was fenced and how to go on with it, and what a killed run left \
+half sent. So no letter goes twice, whatever happens to runs. A run that was stopped, killed or fenced goes on with --resume.
+
 --group is needed when letters of several groups are meant, and for letters of other systems than Longshore.
 
 Edits are made before anything is sent; edited values must be what the topic's JSON Schema asks for. The value before \
@@ -38,7 +42,8 @@ Examples:
 pub(in crate::command::dlq) const DISCARD_HELP: &str = "\
 Without --yes nothing is done: the command shows what it would do. The dead letters stay where they are until their \
 retention is over; a note in GROUP.redrive says that they were given up, so that `longshore dlq list` shows it, a redrive \
-skips them, and a key that a strict worker keeps parked goes on.
+skips them, and a key that a strict worker keeps parked goes on. As with a redrive, whoever begins with --yes ends any \
+other run for the group, and no letter is noted twice.
 
 Examples:
   longshore dlq discard order.created --fingerprint 8c41d6
@@ -55,7 +60,7 @@ pub(crate) struct RunArguments {
     /// The one consumer group that is meant
     #[arg(long, env = "LONGSHORE_DLQ_GROUP", value_name = "GROUP")]
     pub(super) group: Option<String>,
-    /// Do it
+    /// Do it, and end any other run for the group
     #[arg(long, short, env = "LONGSHORE_YES", value_parser = FalseyValueParser::new())]
     pub(super) yes: bool,
     /// Letters a second, such as 50 or 50/s; as fast as they are acknowledged if not given

@@ -1,23 +1,31 @@
 //! The second pass: publishes what was planned, in the order of the dead-letter topic, and audits it.
+//!
+//! Each batch is one transaction. Whatever interrupts one, the run begins again as if it were resumed: what stands in the
+//! redrive topic then tells what is left.
 
+mod end;
+
+use std::collections::BTreeSet;
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::anyhow;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use longshore::stop_signal;
 use longshore_event::{AnyDeadLetter, OutgoingRecord};
-use longshore_kafka::KafkaPublisher;
-use longshore_worker::Publisher;
-use serde_json::json;
+use longshore_kafka::{KafkaError, KafkaPublisher, NotPublished};
+use longshore_worker::{PublishError, PublishErrorKind};
 
 use super::Job;
 use super::letter::{edited, outgoing};
 use super::plan::Plan;
+use super::writer::Writer;
+use crate::command::dlq::Place;
 use crate::command::dlq::audit::{Entry, Phase};
 use crate::command::dlq::letters::{Letters, place};
 use crate::output::note;
+use end::End;
 
 /// Records in one batch: what is at stake when the run is stopped.
 const BATCH_RECORDS: usize = 500;
@@ -29,81 +37,142 @@ const BATCHES_PER_SECOND: f64 = 10.0;
 const PROGRESS: Duration = Duration::from_secs(5);
 /// How long a stopped run waits for the acks of its last batch, and an audit of a stopped run for its own.
 const LAST_ACKS: Duration = Duration::from_secs(5);
+/// How long it waits for the transaction of that batch to be aborted, if they did not come.
+const LAST_ABORT: Duration = Duration::from_secs(5);
 /// When the user is told that no acks come.
 const STALLED: Duration = Duration::from_secs(5);
+/// The wait before an interrupted run begins again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Letters that could not be sent and are told one by one.
 const MAX_FAILURES_TOLD: u64 = 20;
 
 /// Sends every letter of `plan`. `before` were sent by the run until now.
-pub(super) async fn all(job: &Job<'_>, plan: &Plan, before: u64) -> anyhow::Result<()> {
+pub(super) async fn all(
+    job: &Job<'_>,
+    writer: Writer<'_>,
+    mut plan: Plan,
+    before: u64,
+) -> anyhow::Result<()> {
     let stop = pin!(stop_signal()?);
-    let publisher = KafkaPublisher::connect(&job.global.connection())?;
     let mut sender = Sender {
         job,
-        entry: job.entry(plan, before),
-        progress: progress(job, plan),
-        publisher,
+        entry: job.entry(&plan, before),
+        progress: progress(job, &plan),
+        letters: std::mem::take(&mut plan.letters),
+        writer,
+        auditor: KafkaPublisher::connect(&job.global.connection())?,
         start: Instant::now(),
         audited: Instant::now(),
-        sent: 0,
+        done: 0,
+        elsewhere: 0,
+        is_stopped: false,
     };
     // Whoever looks into the redrive topic later finds every run in the audit: the entry comes first.
     sender.audit(Phase::Started).await?;
-    let before = plan.letters.len();
-    let outcome = sender.letters(plan, stop).await;
+    let outcome = sender.run(stop).await;
     sender.progress.finish_and_clear();
-    let is_stopped = !matches!(outcome, Ok(false));
-    let entry = &sender.entry;
-    let is_done = !is_stopped && sender.sent == before as u64 && entry.failed == 0;
-    let phase = if is_done {
-        Phase::Ended
-    } else {
-        Phase::Stopped
-    };
-    let audited = tokio::time::timeout(LAST_ACKS, sender.audit(phase)).await;
-    sender.report(plan, is_stopped, is_done)?;
-    outcome?;
-    match audited {
-        Ok(audited) => audited?,
-        Err(_) => bail!("the end of run {} could not be audited in time", job.id),
-    }
-    sender.verdict(plan, is_stopped)
+    sender.end(&plan, outcome).await
 }
 
 struct Sender<'a> {
     job: &'a Job<'a>,
     entry: Entry,
     progress: ProgressBar,
-    publisher: KafkaPublisher,
+    /// What is left to send.
+    letters: BTreeSet<Place>,
+    writer: Writer<'a>,
+    auditor: KafkaPublisher,
     start: Instant,
     audited: Instant,
-    /// By this process, acknowledged or not.
-    sent: u64,
+    /// Letters of which this process knows what became.
+    done: u64,
+    /// Those of them that another run has redriven or discarded.
+    elsewhere: u64,
+    is_stopped: bool,
 }
 
 type Stop<'a, F> = Pin<&'a mut F>;
+type Batch = Vec<(Place, OutgoingRecord)>;
+
+/// Why a pass over the dead letters ended early.
+enum Halt {
+    Stopped,
+    Fenced,
+    /// What became of the last batch is not known.
+    Interrupted,
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> std::convert::From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
 
 impl Sender<'_> {
-    /// Whether it was stopped before it had sent everything.
-    async fn letters<F: Future<Output = ()>>(
-        &mut self,
-        plan: &Plan,
-        mut stop: Stop<'_, F>,
-    ) -> anyhow::Result<bool> {
+    /// Passes over the dead letters until all are sent or it ends otherwise.
+    async fn run<F: Future<Output = ()>>(&mut self, mut stop: Stop<'_, F>) -> anyhow::Result<End> {
+        loop {
+            match self.pass(&mut stop).await {
+                Ok(()) => return Ok(End::Through),
+                Err(Halt::Stopped) => return Ok(End::Stopped),
+                Err(Halt::Fenced) => return Ok(End::Fenced),
+                Err(Halt::Failed(error)) => return Err(error),
+                Err(Halt::Interrupted) => {}
+            }
+            tokio::select! {
+                biased;
+                () = &mut stop => return Ok(End::Stopped),
+                begun = async {
+                    tokio::time::sleep(AGAIN).await;
+                    self.begin_again().await
+                } => begun?,
+            }
+        }
+    }
+
+    /// Finds out what became of everything that was sent. A run that has begun meanwhile is fenced; what it has sent is
+    /// no longer left to this one.
+    async fn begin_again(&mut self) -> anyhow::Result<()> {
+        let settled = loop {
+            let begun = self.writer.begin_again().await;
+            let Err(error) = begun else { break begun? };
+            match error.downcast_ref() {
+                Some(KafkaError::NoAnswer { .. }) => tokio::time::sleep(AGAIN).await,
+                _ => return Err(error),
+            }
+        };
+        let before = self.letters.len() as u64;
+        self.letters
+            .retain(|place| !settled.has(*place, &self.job.group));
+        let found = before - self.letters.len() as u64;
+        // Saturating, since retention may have taken from the topic what was counted.
+        let own = settled.of_run(&self.job.id);
+        let own = own.saturating_sub(self.entry.acknowledged);
+        self.entry.acknowledged += own;
+        self.elsewhere += found.saturating_sub(own);
+        self.done += found;
+        self.progress.set_position(self.done);
+        Ok(())
+    }
+
+    /// Reads the dead letters, and sends those that are left.
+    async fn pass<F: Future<Output = ()>>(&mut self, stop: &mut Stop<'_, F>) -> Result<(), Halt> {
         let most = self.job.rate.map_or(BATCH_RECORDS, |rate| {
             ((rate / BATCHES_PER_SECOND) as usize).clamp(1, BATCH_RECORDS)
         });
         let since = self.job.selection.since.map(|since| since.0);
         let mut letters = Letters::open_silently(self.job.global, &self.job.topic, since).await?;
-        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let (mut batch, mut bytes) = (Batch::new(), 0);
         loop {
             let record = tokio::select! {
                 biased;
-                () = &mut stop => return Ok(true),
+                () = stop.as_mut() => return Err(Halt::Stopped),
                 record = letters.next() => record?,
             };
             let Some(record) = record else { break };
-            if !plan.letters.contains(&place(&record)) {
+            let place = place(&record);
+            if !self.letters.contains(&place) {
                 continue;
             }
             let Some(letter) = AnyDeadLetter::read(&record) else {
@@ -113,180 +182,158 @@ impl Sender<'_> {
             let edited = match edited(self.job, &record, &letter).await {
                 Ok(edited) => edited,
                 Err(fault) => {
-                    self.failed(format_args!("{}: {fault}", record.position()));
+                    self.failed(place, format_args!("{}: {fault}", record.position()));
                     continue;
                 }
             };
             if let Some(outgoing) = outgoing(self.job, &record, &letter, edited) {
                 bytes += outgoing.size();
-                batch.push(outgoing);
+                batch.push((place, outgoing));
             }
             if batch.len() >= most || bytes >= BATCH_BYTES {
                 bytes = 0;
-                if self.batch(std::mem::take(&mut batch), &mut stop).await? {
-                    return Ok(true);
-                }
+                self.batch(std::mem::take(&mut batch), stop).await?;
             }
         }
         if batch.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
-        self.batch(batch, &mut stop).await
+        self.batch(batch, stop).await
     }
 
-    /// Sends one batch when its time has come, and waits for its acks. Whether it was stopped meanwhile.
+    /// Sends one batch when its time has come: in one transaction, or each letter in one of its own if one of them
+    /// cannot be written.
     async fn batch<F: Future<Output = ()>>(
         &mut self,
-        batch: Vec<OutgoingRecord>,
+        batch: Batch,
         stop: &mut Stop<'_, F>,
-    ) -> anyhow::Result<bool> {
+    ) -> Result<(), Halt> {
         if let Some(rate) = self.job.rate {
-            let due = Duration::try_from_secs_f64(self.sent as f64 / rate);
+            let due = Duration::try_from_secs_f64(self.done as f64 / rate);
             let due = self.start + due.unwrap_or(Duration::MAX / 4);
             tokio::select! {
                 biased;
-                () = stop.as_mut() => return Ok(true),
+                () = stop.as_mut() => return Err(Halt::Stopped),
                 () = tokio::time::sleep_until(due.into()) => {}
             }
         }
-        self.sent += batch.len() as u64;
-        let publisher = self.publisher.clone();
-        let mut publishing = pin!(publisher.publish(&batch));
-        let mut is_stopped = false;
-        let results = tokio::select! {
-            biased;
-            results = &mut publishing => results,
-            () = stop.as_mut() => {
-                is_stopped = true;
-                match tokio::time::timeout(LAST_ACKS, &mut publishing).await {
-                    Ok(results) => results,
-                    // They may arrive or not; the redrive topic will tell.
-                    Err(_) => return Ok(true),
+        match self.transaction(&batch, stop).await? {
+            // None of them could be written: each would wait for the topic again.
+            Err(error) if batch.len() == 1 || error.kind == PublishErrorKind::UnknownTopic => {
+                for (place, _) in &batch {
+                    self.failed(*place, format_args!("{error}: {}", error.source));
                 }
             }
-            results = async {
+            Err(_) => {
+                for letter in batch.chunks(1) {
+                    if self.is_stopped {
+                        break;
+                    }
+                    if let Err(error) = self.transaction(letter, stop).await? {
+                        self.failed(letter[0].0, format_args!("{error}: {}", error.source));
+                    }
+                }
+            }
+            Ok(()) => {}
+        }
+        if self.audited.elapsed() >= PROGRESS {
+            self.audit(Phase::Progress).await?;
+        }
+        if self.is_stopped {
+            return Err(Halt::Stopped);
+        }
+        Ok(())
+    }
+
+    /// Writes letters in one transaction. The inner error is about one of them, and none was written then. A stop lets it
+    /// end, or aborts it, before that is said.
+    async fn transaction<F: Future<Output = ()>>(
+        &mut self,
+        letters: &[(Place, OutgoingRecord)],
+        stop: &mut Stop<'_, F>,
+    ) -> Result<Result<(), PublishError>, Halt> {
+        let records = letters.iter().map(|(_, record)| record.clone()).collect();
+        let mut writing = pin!(self.writer.write(records));
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut writing => outcome,
+            () = stop.as_mut() => {
+                self.is_stopped = true;
+                let acked = tokio::time::timeout(LAST_ACKS, &mut writing).await;
+                let ended = match acked {
+                    Ok(outcome) => Ok(outcome),
+                    Err(_) => {
+                        self.writer.give_up();
+                        tokio::time::timeout(LAST_ABORT, &mut writing).await
+                    }
+                };
+                match ended {
+                    Ok(outcome) => outcome,
+                    // The next run ends it; the redrive topic tells which way.
+                    Err(_) => return Err(Halt::Stopped),
+                }
+            }
+            outcome = async {
                 tokio::time::sleep(STALLED).await;
                 self.progress.suspend(|| {
                     note("No acks for 5 s; still trying. Ctrl-C stops the run, which can be resumed.");
                 });
                 std::future::pending().await
-            } => results,
+            } => outcome,
         };
-        for result in results {
-            match result {
-                Ok(()) => self.entry.acknowledged += 1,
-                Err(error) => self.failed(format_args!("{error}: {}", error.source)),
+        match outcome {
+            Ok(()) => {
+                for (place, _) in letters {
+                    self.letters.remove(place);
+                }
+                self.entry.acknowledged += letters.len() as u64;
+                self.done += letters.len() as u64;
+                self.progress.set_position(self.done);
+                Ok(Ok(()))
             }
+            Err(NotPublished::Refused(error)) => Ok(Err(error)),
+            Err(NotPublished::Fenced { .. }) => Err(Halt::Fenced),
+            Err(NotPublished::Interrupted { .. }) if self.is_stopped => Err(Halt::Stopped),
+            Err(NotPublished::Interrupted { source }) => Err(self.interrupted(&*source)),
         }
-        self.progress.set_position(self.sent);
-        if self.audited.elapsed() >= PROGRESS {
-            self.audit(Phase::Progress).await?;
-        }
-        Ok(is_stopped)
     }
 
-    fn failed(&mut self, text: std::fmt::Arguments<'_>) {
+    /// Whether a transaction that was interrupted is worth another.
+    fn interrupted(&self, reason: &(dyn std::error::Error + Send + Sync + 'static)) -> Halt {
+        match reason.downcast_ref::<PublishError>() {
+            // It goes one by one the next time, and nobody need know.
+            Some(error) if error.kind == PublishErrorKind::TooLarge => {}
+            // Nothing will go before somebody has granted what the cause says.
+            Some(error) if error.kind != PublishErrorKind::Unavailable => {
+                return Halt::Failed(anyhow!("{error}: {}", error.source));
+            }
+            error => {
+                let cause = error.map_or_else(|| reason.to_string(), |e| e.source.to_string());
+                self.progress.suspend(|| {
+                    note(format_args!(
+                        "The transaction was interrupted; once more. {cause}"
+                    ));
+                });
+            }
+        }
+        Halt::Interrupted
+    }
+
+    fn failed(&mut self, place: Place, text: std::fmt::Arguments<'_>) {
+        self.letters.remove(&place);
+        self.done += 1;
         self.entry.failed += 1;
         if self.entry.failed <= MAX_FAILURES_TOLD {
             self.progress.suspend(|| note(text));
         }
+        self.progress.set_position(self.done);
     }
 
     async fn audit(&mut self, phase: Phase) -> anyhow::Result<()> {
         self.audited = Instant::now();
         self.entry.phase = phase;
         self.entry.at = Timestamp::now();
-        self.entry.write(&self.publisher).await
-    }
-
-    fn report(&self, plan: &Plan, is_stopped: bool, is_done: bool) -> anyhow::Result<()> {
-        let (job, entry) = (self.job, &self.entry);
-        let output = job.global.output();
-        if output.json {
-            return output.json(&json!({
-                "action": job.verb(),
-                "done": is_done,
-                "stopped": is_stopped,
-                "run": job.id,
-                "topic": job.topic,
-                "group": job.group,
-                "selected": entry.selected,
-                "acknowledged": entry.acknowledged,
-                "failed": entry.failed,
-            }));
-        }
-        output.line(format_args!(
-            "{}: {} of {} dead letters {} for consumer group {} (run {})",
-            job.topic,
-            entry.acknowledged,
-            entry.selected,
-            match job.verb() {
-                "discard" => "discarded",
-                _ => "redriven",
-            },
-            job.group,
-            job.id
-        ))?;
-        plan.tell_details(job);
-        Ok(())
-    }
-
-    fn verdict(&self, plan: &Plan, is_stopped: bool) -> anyhow::Result<()> {
-        let (job, entry) = (self.job, &self.entry);
-        let with = match job.edits.command {
-            Some(_) => " --edit-with COMMAND",
-            None => "",
-        };
-        let again = format!(
-            "longshore dlq {} {} --exact --resume {}{with} --yes",
-            job.verb(),
-            job.topic,
-            job.id
-        );
-        if is_stopped {
-            bail!("stopped; go on with: {again}");
-        }
-        if entry.failed > 0 {
-            bail!(
-                "{} dead letters could not be sent; try them again with: {again}",
-                entry.failed
-            );
-        }
-        let gone = plan.letters.len() as u64 - self.sent;
-        if gone > 0 {
-            bail!(
-                "{gone} dead letters are gone since the run was planned: their retention is over"
-            );
-        }
-        Ok(())
-    }
-}
-
-impl Job<'_> {
-    fn entry(&self, plan: &Plan, before: u64) -> Entry {
-        Entry {
-            run: self.id.clone(),
-            phase: Phase::Started,
-            at: Timestamp::now(),
-            by: self.by.clone(),
-            action: self.action.into(),
-            topic: self.topic.clone(),
-            group: self.group.clone(),
-            filter: self.selection.clone(),
-            edits: self
-                .edits
-                .edits
-                .iter()
-                .map(|edit| edit.text().to_owned())
-                .collect(),
-            edit_with: self.edits.command.clone(),
-            limit: self.limit,
-            max_redrives: self.max_redrives,
-            until: self.until.clone(),
-            selected: plan.letters.len() as u64 + before,
-            acknowledged: before,
-            failed: 0,
-        }
+        self.entry.write(&self.auditor).await
     }
 }
 

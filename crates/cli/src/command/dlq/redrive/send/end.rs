@@ -1,0 +1,187 @@
+//! How a run ended: its last word in the audit and to the user, and how to go on with it.
+
+use anyhow::{anyhow, bail};
+use jiff::Timestamp;
+use longshore_kafka::KafkaError;
+use serde_json::json;
+
+use super::{LAST_ACKS, Sender};
+use crate::command::dlq::audit::{self, Entry, Phase};
+use crate::command::dlq::redrive::Job;
+use crate::command::dlq::redrive::plan::Plan;
+use crate::command::dlq::redrive::writer::TRANSACTION;
+use crate::output::note;
+
+/// How the letters were passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Of each that is still there it is known what became of it.
+    Through,
+    Stopped,
+    /// By another run for the group.
+    Fenced,
+}
+
+impl Sender<'_> {
+    /// Audits and reports the end, which is an error unless everything is done.
+    pub(super) async fn end(
+        mut self,
+        plan: &Plan,
+        outcome: anyhow::Result<End>,
+    ) -> anyhow::Result<()> {
+        if let Ok(End::Fenced) = outcome {
+            // What was under way is decided by now, but nobody told this run which way.
+            let counted = tokio::time::timeout(LAST_ACKS, self.count()).await;
+            if !matches!(counted, Ok(Ok(()))) {
+                note("What the run has sent could not be counted again; it may be more.");
+            }
+        }
+        let is_done = matches!(outcome, Ok(End::Through))
+            && self.letters.is_empty()
+            && self.entry.failed == 0;
+        let phase = if is_done {
+            Phase::Ended
+        } else {
+            Phase::Stopped
+        };
+        let is_fenced = matches!(outcome, Ok(End::Fenced));
+        let audited = tokio::time::timeout(LAST_ACKS, async {
+            // If it was resumed elsewhere, the last word is with whoever did.
+            if is_fenced && self.is_resumed_elsewhere().await? {
+                return Ok(());
+            }
+            self.audit(phase).await
+        });
+        let audited = audited.await;
+        self.report(plan, outcome.as_ref().ok().copied(), is_done)?;
+        let end = outcome.map_err(|error| anyhow!("{error:#}; go on with: {}", self.again()))?;
+        match audited {
+            Ok(audited) => audited?,
+            Err(_) => bail!(
+                "the end of run {} could not be audited in time",
+                self.job.id
+            ),
+        }
+        self.verdict(end)
+    }
+
+    async fn count(&mut self) -> Result<(), KafkaError> {
+        let settled = self.writer.settled().await?;
+        self.entry.acknowledged = settled.of_run(&self.job.id);
+        Ok(())
+    }
+
+    async fn is_resumed_elsewhere(&self) -> Result<bool, KafkaError> {
+        let last = audit::last(self.job.global, &self.job.id).await?;
+        Ok(last.is_some_and(|last| last.at != self.entry.at))
+    }
+
+    fn report(&self, plan: &Plan, end: Option<End>, is_done: bool) -> anyhow::Result<()> {
+        let (job, entry) = (self.job, &self.entry);
+        let output = job.global.output();
+        if output.json {
+            return output.json(&json!({
+                "action": job.verb(),
+                "done": is_done,
+                "stopped": end != Some(End::Through),
+                "fenced": end == Some(End::Fenced),
+                "run": job.id,
+                "topic": job.topic,
+                "group": job.group,
+                "selected": entry.selected,
+                "acknowledged": entry.acknowledged,
+                "failed": entry.failed,
+            }));
+        }
+        output.line(format_args!(
+            "{}: {} of {} dead letters {} for consumer group {} (run {})",
+            job.topic,
+            entry.acknowledged,
+            entry.selected,
+            match job.verb() {
+                "discard" => "discarded",
+                _ => "redriven",
+            },
+            job.group,
+            job.id
+        ))?;
+        if self.elsewhere > 0 {
+            note(format_args!(
+                "{} were redriven or discarded by another run meanwhile",
+                self.elsewhere
+            ));
+        }
+        plan.tell_details(job);
+        Ok(())
+    }
+
+    /// The command that goes on with the run.
+    fn again(&self) -> String {
+        let job = self.job;
+        let with = match job.edits.command {
+            Some(_) => " --edit-with COMMAND",
+            None => "",
+        };
+        format!(
+            "longshore dlq {} {} --exact --resume {}{with} --yes",
+            job.verb(),
+            job.topic,
+            job.id
+        )
+    }
+
+    fn verdict(&self, end: End) -> anyhow::Result<()> {
+        let (job, entry) = (self.job, &self.entry);
+        let again = self.again();
+        match end {
+            End::Through => {}
+            End::Stopped => bail!("stopped; go on with: {again}"),
+            End::Fenced => bail!(
+                "fenced: another run for consumer group {} has begun, or a transaction of this one took over {} s; nothing is lost or sent twice; when the other run has ended, go on with: {again}",
+                job.group,
+                TRANSACTION.as_secs()
+            ),
+        }
+        if entry.failed > 0 {
+            bail!(
+                "{} dead letters could not be sent; try them again with: {again}",
+                entry.failed
+            );
+        }
+        if !self.letters.is_empty() {
+            bail!(
+                "{} dead letters are gone since the run was planned: their retention is over",
+                self.letters.len()
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Job<'_> {
+    pub(super) fn entry(&self, plan: &Plan, before: u64) -> Entry {
+        Entry {
+            run: self.id.clone(),
+            phase: Phase::Started,
+            at: Timestamp::now(),
+            by: self.by.clone(),
+            action: self.action.into(),
+            topic: self.topic.clone(),
+            group: self.group.clone(),
+            filter: self.selection.clone(),
+            edits: self
+                .edits
+                .edits
+                .iter()
+                .map(|edit| edit.text().to_owned())
+                .collect(),
+            edit_with: self.edits.command.clone(),
+            limit: self.limit,
+            max_redrives: self.max_redrives,
+            until: self.until.clone(),
+            selected: plan.letters.len() as u64 + before,
+            acknowledged: before,
+            failed: 0,
+        }
+    }
+}

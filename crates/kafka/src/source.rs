@@ -183,7 +183,8 @@ impl Source for KafkaSource {
     }
 
     fn end_offset(&self, partition: &TopicPartition) -> Option<NextOffset> {
-        self.consumer.upgrade()?.client.cached_end(partition)
+        let end = self.consumer.upgrade()?.client.cached_end(partition)?;
+        Some(self.shared.ledger.without_markers(partition, end))
     }
 
     fn stop(&mut self) {
@@ -223,7 +224,8 @@ fn start(
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("allow.auto.create.topics", "false"),
-        ("enable.partition.eof", "false"),
+        // An offset behind which there are only markers of transactions is found by it.
+        ("enable.partition.eof", "true"),
     ];
     let config = connection.config(&defaults, &fixed)?;
     let poll_interval = config.get("max.poll.interval.ms").ok();

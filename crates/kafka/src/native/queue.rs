@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_event::TopicPartition;
+use longshore_event::{NextOffset, TopicPartition};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
 
@@ -39,8 +39,8 @@ pub(crate) enum Event {
         result: Result<(), ClientError>,
         offsets: PartitionList,
     },
-    /// There is nothing more in a partition for now.
-    ReachedEnd(TopicPartition),
+    /// There is nothing more in a partition for now: the next record will have this offset, or a higher one.
+    ReachedEnd(TopicPartition, NextOffset),
     /// Something is wrong.
     Failed { error: ClientError, fatal: bool },
     /// The answer to an administrative request.
@@ -135,8 +135,9 @@ impl Event {
                     return Self::Other;
                 }
                 let partition = TopicPartition::new(text((*line).topic), (*line).partition);
+                let end = NextOffset((*line).offset);
                 sys::rd_kafka_topic_partition_destroy(line);
-                return Self::ReachedEnd(partition);
+                return Self::ReachedEnd(partition, end);
             }
             let reason = sys::rd_kafka_event_error_string(event);
             match ClientError::with_reason(code, reason) {

@@ -88,7 +88,7 @@ impl Fetching {
         while self.batch.len() < BATCH {
             match self.consumer.queue.poll(wait) {
                 Some(Event::Fetched(messages)) => self.take(messages),
-                Some(Event::ReachedEnd(partition)) => {
+                Some(Event::ReachedEnd(partition, _)) => {
                     self.behind.remove(&partition);
                     return Ok(());
                 }

@@ -45,6 +45,8 @@ struct Line {
     latest: Option<NextOffset>,
     /// Whether that is still to be committed: it has failed, or had to wait.
     owed: bool,
+    /// What has an offset and is no record, behind the last one.
+    markers: Option<Markers>,
     /// The first message that was delivered in this stay.
     began: Option<Offset>,
     /// What transactions have committed: those of this stay, and what the group had before, once that is `known`.
@@ -52,6 +54,23 @@ struct Line {
     known: bool,
     /// Whether it is in a transaction whose outcome is not known yet.
     enlisted: bool,
+}
+
+/// The end of a partition where transactions have ended: offsets that no record has.
+#[derive(Clone, Copy, Debug)]
+struct Markers {
+    /// What is read next after the last record.
+    from: NextOffset,
+    to: NextOffset,
+}
+
+impl Line {
+    /// What is read next after `next`: with markers behind it, what comes after them. The group would seem to be behind
+    /// for ever otherwise.
+    fn past_markers(&self, next: NextOffset) -> NextOffset {
+        let markers = self.markers.filter(|markers| markers.from == next);
+        markers.map_or(next, |markers| markers.to)
+    }
 }
 
 impl Ledger {
@@ -83,7 +102,9 @@ impl Ledger {
         let mut finished: HashMap<_, _> = finished.into_iter().collect();
         for partition in partitions {
             let line = state.partitions.remove(partition).unwrap_or_default();
-            let next = finished.remove(partition);
+            let next = finished
+                .remove(partition)
+                .map(|next| line.past_markers(next));
             let left = match state.in_transactions {
                 true => next.filter(|next| line.known && line.is_left_over(*next)),
                 false => next.or(line.latest.filter(|_| line.owed)),
@@ -93,6 +114,45 @@ impl Ledger {
             }
         }
         last
+    }
+
+    /// From `last` on to `end` a partition has no records. Says whether there is something to commit now.
+    pub(super) fn reached_end(
+        &self,
+        partition: &TopicPartition,
+        last: NextOffset,
+        end: NextOffset,
+    ) -> bool {
+        let mut state = self.lock();
+        let in_transactions = state.in_transactions;
+        let Some(line) = state.partitions.get_mut(partition) else {
+            return false;
+        };
+        line.markers = (last < end).then_some(Markers {
+            from: last,
+            to: end,
+        });
+        let is_finished = line.latest == Some(last) && last < end;
+        if is_finished {
+            line.latest = Some(end);
+            line.owed = !in_transactions;
+        }
+        is_finished && !in_transactions
+    }
+
+    /// The `end` of a partition, or what comes after its last record if there is none between the two.
+    pub(super) fn without_markers(
+        &self,
+        partition: &TopicPartition,
+        end: NextOffset,
+    ) -> NextOffset {
+        let state = self.lock();
+        let markers = state
+            .partitions
+            .get(partition)
+            .and_then(|line| line.markers);
+        let markers = markers.filter(|markers| markers.to == end);
+        markers.map_or(end, |markers| markers.from)
     }
 
     /// Whether anything is owed.
@@ -172,7 +232,7 @@ impl State {
         }
         for (partition, next) in offsets {
             if let Some(line) = self.partitions.get_mut(partition) {
-                line.latest = Some(*next);
+                line.latest = Some(line.past_markers(*next));
                 line.owed = true;
             }
         }
@@ -306,5 +366,43 @@ mod tests {
         let expected = [(partition(0), NextOffset(5)), (partition(1), NextOffset(8))];
         assert_eq!(last, HashMap::from(expected));
         assert_eq!(ledger.lock().take(&sent), []);
+    }
+
+    #[test]
+    fn an_offset_goes_past_markers_once_what_is_before_them_is_finished() {
+        let ledger = Ledger::default();
+        ledger.add(&[partition(0)]);
+        assert!(!ledger.reached_end(&partition(0), NextOffset(5), NextOffset(6)));
+        assert_eq!(
+            ledger.lock().take(&[(partition(0), NextOffset(4))]),
+            [(partition(0), NextOffset(4))]
+        );
+        ledger.lock().under_way = false;
+        assert_eq!(
+            ledger.lock().take(&[(partition(0), NextOffset(5))]),
+            [(partition(0), NextOffset(6))]
+        );
+        let answered = vec![(partition(0), NextOffset(5))];
+        let last = ledger.settle(&[partition(0)], answered);
+        assert_eq!(last, HashMap::from([(partition(0), NextOffset(6))]));
+    }
+
+    #[test]
+    fn markers_that_are_found_later_are_owed() {
+        let ledger = Ledger::default();
+        ledger.add(&[partition(0)]);
+        ledger.lock().take(&[(partition(0), NextOffset(5))]);
+        assert!(!ledger.reached_end(&partition(0), NextOffset(5), NextOffset(5)));
+        assert!(ledger.reached_end(&partition(0), NextOffset(5), NextOffset(7)));
+        assert!(ledger.is_behind());
+        assert_eq!(
+            ledger.without_markers(&partition(0), NextOffset(7)),
+            NextOffset(5)
+        );
+        assert_eq!(
+            ledger.without_markers(&partition(0), NextOffset(8)),
+            NextOffset(8),
+            "there is something behind them"
+        );
     }
 }

@@ -3,12 +3,12 @@
 mod letting_go;
 mod pausing;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use longshore_event::{Record, TopicPartition, redrive_topic};
+use longshore_event::{NextOffset, Record, TopicPartition, redrive_topic};
 use longshore_worker::{SourceError, SourceEvent};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::mpsc;
@@ -42,6 +42,8 @@ pub(super) struct Member {
     owned: Ownership,
     /// Partitions of which nothing has been delivered since they were assigned.
     fresh: HashSet<TopicPartition>,
+    /// What comes after the last record that was delivered of a partition in this stay.
+    delivered: HashMap<TopicPartition, NextOffset>,
     paused: bool,
     /// Whether a generation that was missed shows that the group took this member for dead.
     counts_generations: bool,
@@ -75,6 +77,7 @@ impl Member {
             within,
             owned: Ownership::default(),
             fresh: HashSet::new(),
+            delivered: HashMap::new(),
             paused: false,
             counts_generations: false,
             shut: false,
@@ -153,6 +156,7 @@ impl Member {
         while self.batch.is_empty() || self.room > 0 {
             match self.consumer.queue.poll(wait) {
                 Some(Event::Fetched(messages)) => self.take(messages),
+                Some(Event::ReachedEnd(partition, end)) => self.reached_end(&partition, end),
                 Some(event) => return self.handle(event),
                 None if wait.is_zero() => return Ok(()),
                 None => {
@@ -184,9 +188,23 @@ impl Member {
                 self.failed(error);
             }
             Event::Fetched(messages) => self.take(messages),
-            Event::ReachedEnd(_) | Event::Delivered(_) | Event::Answered(_) | Event::Other => {}
+            Event::ReachedEnd(partition, end) => self.reached_end(&partition, end),
+            Event::Delivered(_) | Event::Answered(_) | Event::Other => {}
         }
         Ok(())
+    }
+
+    /// What lies behind the last record of a partition is no record: the offset can go past it once that is finished.
+    fn reached_end(&self, partition: &TopicPartition, end: NextOffset) {
+        let mut waiting = self.batch.iter().rev();
+        let last = waiting.find(|record| record.partition == *partition);
+        let last = last.map(|record| record.offset.next());
+        let Some(last) = last.or_else(|| self.delivered.get(partition).copied()) else {
+            return;
+        };
+        if self.shared.ledger.reached_end(partition, last, end) {
+            self.shared.ledger.commit(&self.consumer, &[]);
+        }
     }
 
     /// Copies records into the batch.
@@ -216,6 +234,7 @@ impl Member {
         if !self.batch.is_empty() {
             let batch = std::mem::take(&mut self.batch);
             self.note_first(&batch);
+            self.note_last(&batch);
             self.send(SourceEvent::Records(batch));
         }
     }
@@ -235,6 +254,19 @@ impl Member {
         }
     }
 
+    /// Keeps what comes after the last record of each partition.
+    fn note_last(&mut self, batch: &[Record]) {
+        // Records of a partition come in runs.
+        for run in batch.chunk_by(|one, other| one.partition == other.partition) {
+            let Some(last) = run.last() else { continue };
+            let next = last.offset.next();
+            match self.delivered.get_mut(&last.partition) {
+                Some(delivered) => *delivered = next,
+                None => drop(self.delivered.insert(last.partition.clone(), next)),
+            }
+        }
+    }
+
     fn assign(&mut self, list: &PartitionList) {
         if self.was_thrown_out() {
             self.start_over();
@@ -249,6 +281,8 @@ impl Member {
             self.over(Outage::Group);
             self.owned.add(&mut partitions);
             self.shared.ledger.add(&partitions);
+            self.delivered
+                .retain(|partition, _| !partitions.contains(partition));
             self.fresh.extend(partitions.iter().cloned());
             self.send(SourceEvent::Assigned(partitions.clone()));
         }

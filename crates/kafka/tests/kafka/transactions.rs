@@ -26,6 +26,7 @@ use crate::support::{
 };
 
 mod crashes;
+mod markers;
 mod publisher;
 
 /// The default of the strategy's users.

@@ -83,7 +83,8 @@ impl Ledger {
             let finished = line
                 .latest
                 .filter(|next| line.known && line.is_left_over(*next));
-            let next = batch.get(partition).map(|span| span.next).max(finished);
+            let span = batch.get(partition);
+            let next = span.map(|span| line.past_markers(span.next)).max(finished);
             if let Some(next) = next {
                 line.enlisted = true;
                 offsets.push((partition.clone(), next));
@@ -147,7 +148,7 @@ impl State {
             if let Some(line) = self.partitions.get_mut(partition)
                 && line.began.is_some_and(|began| began.next() <= *next)
             {
-                line.latest = Some(*next);
+                line.latest = Some(line.past_markers(*next));
             }
         }
     }

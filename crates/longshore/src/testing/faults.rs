@@ -61,7 +61,8 @@ impl TestWorker {
     }
 
     /// From now on records are published, but the worker is not told until [`brokers_up`](Self::brokers_up). If it crashes
-    /// meanwhile it publishes them again, under the same ids.
+    /// meanwhile it publishes them again, under the same ids; a worker in transactions does not, for their offsets are
+    /// committed with them.
     pub fn brokers_lose_answers(&self) {
         self.site.publisher.lose_acknowledgements();
     }
@@ -75,7 +76,7 @@ impl TestWorker {
     }
 
     /// From now on every record for the topic is refused for this reason, until [`topic_accepts`](Self::topic_accepts). What is
-    /// for it waits in the outbox.
+    /// for it waits in the outbox; without one, everything waits.
     pub fn topic_refuses(&self, topic: &str, reason: PublishErrorKind) {
         self.site.publisher.refuse_topic(topic, reason);
     }

@@ -1,6 +1,6 @@
 //! A member of a group in memory: the run loop sees a [`Source`], the test decides what happens to it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -47,8 +47,10 @@ struct Member {
     owned: Vec<TopicPartition>,
     /// Partitions it reads, with the offset to read next: those whose `Assigned` has been delivered.
     positions: BTreeMap<TopicPartition, NextOffset>,
-    /// Partitions that went, until it is told that they are back: what it holds of them is of an earlier stay.
-    gone: BTreeSet<TopicPartition>,
+    /// What it has been delivered of each partition in the present stay, which ends when the partition is another's.
+    delivered: BTreeMap<TopicPartition, NextOffset>,
+    /// Whether transactions move the offsets. What is committed beside them never takes an offset back.
+    in_transactions: bool,
     /// The partition that is served last.
     last_served: Option<TopicPartition>,
     budget: usize,
@@ -81,7 +83,8 @@ impl MemorySource {
             pending: VecDeque::new(),
             owned: Vec::new(),
             positions: BTreeMap::new(),
-            gone: BTreeSet::new(),
+            delivered: BTreeMap::new(),
+            in_transactions: false,
             last_served: None,
             budget: max_in_flight,
             max_in_flight,
@@ -250,7 +253,7 @@ impl Member {
                     // Looked up now and not when it was assigned: an earlier owner may have committed since.
                     let start = group.committed(partition).unwrap_or(NextOffset(0));
                     self.positions.insert(partition.clone(), start);
-                    self.gone.remove(partition);
+                    self.delivered.insert(partition.clone(), start);
                 }
             }
             SourceEvent::Revoked {
@@ -294,6 +297,7 @@ impl Member {
             let records = group.log().read(&partition, *position, limit);
             if let Some(last) = records.last() {
                 *position = last.offset.next();
+                self.delivered.insert(partition.clone(), *position);
                 self.budget -= records.len();
                 self.last_served = Some(partition);
                 return records;
@@ -306,6 +310,8 @@ impl Member {
         for (partition, offset) in offsets {
             if !self.owned.contains(partition) {
                 self.stale_commits += 1;
+            } else if self.in_transactions && group.committed(partition) >= Some(*offset) {
+                // A transaction has been faster.
             } else if self.reachable {
                 group.record(partition, *offset);
             } else {
@@ -328,7 +334,8 @@ impl Member {
 
     fn disown(&mut self, partitions: &[TopicPartition]) {
         self.owned.retain(|owned| !partitions.contains(owned));
-        self.gone.extend(partitions.iter().cloned());
+        self.delivered
+            .retain(|partition, _| !partitions.contains(partition));
         self.unsent.retain(|owned, _| !partitions.contains(owned));
     }
 }

@@ -23,6 +23,7 @@ pub struct MemoryTransactions {
 impl MemoryTransactions {
     /// Commits what comes from the source that `member` controls.
     pub fn new(publisher: MemoryPublisher, member: SourceControl) -> Self {
+        member.leave_to_transactions();
         Self {
             publisher,
             member,

@@ -95,6 +95,11 @@ impl SourceControl {
         lock(&self.shared.member).stale_commits
     }
 
+    /// From now on offsets move in transactions.
+    pub(in crate::memory) fn leave_to_transactions(&self) {
+        lock(&self.shared.member).in_transactions = true;
+    }
+
     /// Commits the offsets of a batch of messages, those of a partition without a gap.
     ///
     /// # Errors
@@ -109,10 +114,9 @@ impl SourceControl {
         }
         for message in messages {
             let partition = &message.partition;
-            let delivered = member.positions.get(partition);
+            let delivered = member.delivered.get(partition);
             let is_delivered = delivered.is_some_and(|next| message.offset.next() <= *next);
-            let is_here = member.owned.contains(partition) && !member.gone.contains(partition);
-            if !is_delivered || !is_here {
+            if !is_delivered || !member.owned.contains(partition) {
                 let reason = format!("{partition} is not this member's, or not any more");
                 return Err(CommitError::Fenced(reason.into()));
             }
@@ -122,9 +126,7 @@ impl SourceControl {
         }
         for message in messages {
             let next = message.offset.next();
-            if group.committed(&message.partition) < Some(next) {
-                member.commit(&[(message.partition.clone(), next)], group);
-            }
+            member.commit(&[(message.partition.clone(), next)], group);
         }
         Ok(())
     }

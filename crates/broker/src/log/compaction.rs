@@ -5,7 +5,7 @@
 //! without a place, or segments that are in the one before them already; recovery removes both.
 //!
 //! A compressed batch is decoded, and what is left of it compressed as it was: in the same codec it can be
-//! read by whoever could read it before, and takes no more room.
+//! read by whoever could read it before, and takes about as little room.
 //!
 //! Batches that are transactional, cannot be decoded or are too large for that are copied as they are. As
 //! they may hold a key that a tombstone behind them deleted, such a tombstone stays.

@@ -91,6 +91,8 @@ impl ClientError {
                 | Code::NotLeaderForPartition
                 | Code::NotEnoughReplicas
                 | Code::NotEnoughReplicasAfterAppend
+                | Code::ConcurrentTransactions
+                | Code::OffsetNotAvailable
         )
     }
 }

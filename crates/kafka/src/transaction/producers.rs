@@ -145,7 +145,12 @@ impl Producers {
                     look_up(&producer, topic);
                     aborted
                 }
-                Next::SendAlone | Next::Replace | Next::Settle => false,
+                Next::SendAlone => {
+                    // Not to keep readers waiting until the next one has begun.
+                    self.abort(&producer);
+                    false
+                }
+                Next::Replace | Next::Settle => false,
             },
         };
         self.state = if is_usable {

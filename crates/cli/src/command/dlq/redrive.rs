@@ -55,8 +55,14 @@ pub(super) async fn run(
         true => Some(Writer::begin(&job).await?),
         false => None,
     };
-    let groups = BTreeSet::from([job.group.clone()]);
-    let settled = Settled::in_groups(global, &job.topic, groups).await?;
+    let settled = match &writer {
+        // That the redrive topic is there is known; a broker that has not heard of it must not pass for an empty one.
+        Some(writer) => writer.settled().await?,
+        None => {
+            let groups = BTreeSet::from([job.group.clone()]);
+            Settled::in_groups(global, &job.topic, groups).await?
+        }
+    };
     let plan = Plan::make(&job, &settled).await?;
     plan.refuse_faults()?;
     match writer {

@@ -29,6 +29,8 @@ use end::End;
 
 /// Records in one batch: what is at stake when the run is stopped.
 const BATCH_RECORDS: usize = 500;
+/// The same once records go in a request each, so that slow acks do not use up the time of a transaction.
+const ONE_BY_ONE: usize = 25;
 /// Bytes in one batch, so that large records do not fill the producer's queue.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Batches a second when a rate is asked for: smooth enough for whoever has to handle them.
@@ -61,7 +63,8 @@ pub(super) async fn all(
         letters: std::mem::take(&mut plan.letters),
         writer,
         auditor: KafkaPublisher::connect(&job.global.connection())?,
-        start: Instant::now(),
+        most: BATCH_RECORDS,
+        due: Instant::now(),
         audited: Instant::now(),
         done: 0,
         elsewhere: 0,
@@ -82,7 +85,10 @@ struct Sender<'a> {
     letters: BTreeSet<Place>,
     writer: Writer<'a>,
     auditor: KafkaPublisher,
-    start: Instant,
+    /// Records in one batch at most.
+    most: usize,
+    /// When the next batch may go, if a rate is asked for.
+    due: Instant,
     audited: Instant,
     /// Letters of which this process knows what became.
     done: u64,
@@ -158,8 +164,8 @@ impl Sender<'_> {
 
     /// Reads the dead letters, and sends those that are left.
     async fn pass<F: Future<Output = ()>>(&mut self, stop: &mut Stop<'_, F>) -> Result<(), Halt> {
-        let most = self.job.rate.map_or(BATCH_RECORDS, |rate| {
-            ((rate / BATCHES_PER_SECOND) as usize).clamp(1, BATCH_RECORDS)
+        let most = self.job.rate.map_or(self.most, |rate| {
+            ((rate / BATCHES_PER_SECOND) as usize).clamp(1, self.most)
         });
         let since = self.job.selection.since.map(|since| since.0);
         let mut letters = Letters::open_silently(self.job.global, &self.job.topic, since).await?;
@@ -209,13 +215,14 @@ impl Sender<'_> {
         stop: &mut Stop<'_, F>,
     ) -> Result<(), Halt> {
         if let Some(rate) = self.job.rate {
-            let due = Duration::try_from_secs_f64(self.done as f64 / rate);
-            let due = self.start + due.unwrap_or(Duration::MAX / 4);
             tokio::select! {
                 biased;
                 () = stop.as_mut() => return Err(Halt::Stopped),
-                () = tokio::time::sleep_until(due.into()) => {}
+                () = tokio::time::sleep_until(self.due.into()) => {}
             }
+            // From now on: what an outage held up does not come in a burst.
+            let wait = Duration::try_from_secs_f64(batch.len() as f64 / rate);
+            self.due = self.due.max(Instant::now()) + wait.unwrap_or(Duration::MAX / 4);
         }
         match self.transaction(&batch, stop).await? {
             // None of them could be written: each would wait for the topic again.
@@ -237,7 +244,11 @@ impl Sender<'_> {
             Ok(()) => {}
         }
         if self.audited.elapsed() >= PROGRESS {
-            self.audit(Phase::Progress).await?;
+            // Brokers that are away are told of by the next batch, which hears a stop.
+            match tokio::time::timeout(LAST_ACKS, self.audit(Phase::Progress)).await {
+                Ok(audited) => audited?,
+                Err(_) => note("The audit does not answer; the run goes on."),
+            }
         }
         if self.is_stopped {
             return Err(Halt::Stopped);
@@ -294,7 +305,13 @@ impl Sender<'_> {
             Err(NotPublished::Refused(error)) => Ok(Err(error)),
             Err(NotPublished::Fenced { .. }) => Err(Halt::Fenced),
             Err(NotPublished::Interrupted { .. }) if self.is_stopped => Err(Halt::Stopped),
-            Err(NotPublished::Interrupted { source }) => Err(self.interrupted(&*source)),
+            Err(NotPublished::Interrupted { source }) => {
+                let refused = source.downcast_ref::<PublishError>();
+                if refused.is_some_and(|error| error.kind == PublishErrorKind::TooLarge) {
+                    self.most = ONE_BY_ONE;
+                }
+                Err(self.interrupted(&*source))
+            }
         }
     }
 

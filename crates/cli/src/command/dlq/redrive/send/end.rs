@@ -90,6 +90,7 @@ impl Sender<'_> {
                 "group": job.group,
                 "selected": entry.selected,
                 "acknowledged": entry.acknowledged,
+                "elsewhere": self.elsewhere,
                 "failed": entry.failed,
             }));
         }

@@ -31,6 +31,8 @@ struct Assignment {
     outstanding: usize,
     /// The oldest message that is left to the next owner.
     left: Option<Ticket>,
+    /// Whether what earlier owners left of it is known: before that nothing that is parked is looked at.
+    is_taken_over: bool,
     /// About to move: nothing more of it is started.
     leaving: bool,
     /// What its handlers watch: they end with it.
@@ -84,6 +86,7 @@ impl Assignments {
                 watermark: Watermark::default(),
                 outstanding: 0,
                 left: None,
+                is_taken_over: false,
                 leaving: false,
                 tenure: Tenure::default(),
                 committed: None,
@@ -111,6 +114,15 @@ impl Assignments {
     pub(crate) fn give_up(&mut self, partition: &TopicPartition) {
         if let Some(assignment) = self.of_partition(partition) {
             assignment.tenure.end();
+        }
+    }
+
+    /// They are taken over.
+    pub(crate) fn taken_over(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            if let Some(assignment) = self.of_partition(partition) {
+                assignment.is_taken_over = true;
+            }
         }
     }
 
@@ -210,6 +222,14 @@ impl Assignments {
         let id = self.held.get(partition);
         let assignment = id.and_then(|id| self.all[id.0].as_ref());
         assignment.is_some_and(|assignment| !assignment.leaving)
+    }
+
+    /// Whether what is parked of this partition may be drained: it is worked on, and taken over in this stay. A reading
+    /// of an earlier one may come back in between.
+    pub(crate) fn may_drain(&self, partition: &TopicPartition) -> bool {
+        let id = self.held.get(partition);
+        let assignment = id.and_then(|id| self.all[id.0].as_ref());
+        assignment.is_some_and(|assignment| assignment.is_taken_over && !assignment.leaving)
     }
 
     /// The partition of a message; `None` if it has moved on.

@@ -2,6 +2,7 @@
 //! that one bad write harms only its own message.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use longshore_event::Identity;
@@ -19,6 +20,9 @@ use crate::parking::Which;
 use crate::run_loop::RunLoop;
 use crate::status::StatusBoard;
 use crate::{CommitError, CommitStrategy, Failure, Finished, Handler, Refused, Source};
+
+/// How soon it is looked again how far a partition is behind.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a try to commit came to.
 #[derive(Debug, Default)]
@@ -189,21 +193,30 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     }
 
     pub(crate) fn offsets_moved(&mut self) {
-        let interval = self.guide.settings.offset_interval;
-        self.offsets_due
-            .get_or_insert_with(|| Instant::now() + interval);
+        let due = Instant::now() + self.guide.settings.offset_interval;
+        self.offsets_due = Some(self.offsets_due.map_or(due, |at| at.min(due)));
     }
 
     pub(crate) fn commit_offsets(&mut self) {
         self.offsets_due = None;
-        let moved = self.assignments.take_moved();
-        if !moved.is_empty() {
-            self.source.commit(&moved);
+        let mut looked = self.assignments.take_moved();
+        if !looked.is_empty() {
+            self.source.commit(&looked);
         }
-        for (partition, next) in &moved {
-            if let Some(end) = self.source.end_offset(partition) {
-                self.metrics.lag(partition, (end.0 - next.0).max(0));
+        let mut behind = std::mem::take(&mut self.behind);
+        behind.retain(|one| looked.iter().all(|(moved, _)| moved != one));
+        looked.extend(self.assignments.watermarks(&behind));
+        for (partition, next) in looked {
+            let end = self.source.end_offset(&partition);
+            let lag = end.map_or(0, |end| (end.0 - next.0).max(0));
+            self.metrics.lag(&partition, lag);
+            if lag > 0 {
+                self.behind.push(partition);
             }
+        }
+        // Nothing more may come of these, and yet their end become known better.
+        if !self.behind.is_empty() {
+            self.offsets_due = Some(Instant::now() + LOOK_AGAIN);
         }
     }
 }

@@ -40,7 +40,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             complete,
         } in parked
         {
-            if !self.assignments.is_worked_on(&partition) {
+            if !self.assignments.may_drain(&partition) {
                 continue;
             }
             if !complete {
@@ -132,7 +132,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
 
     /// When the next parked lane is to be looked at.
     pub(crate) fn parked_due(&self) -> Option<Instant> {
-        if !self.brake.permits() {
+        // What drains publishes too.
+        if !self.brake.permits() || !self.may_publish() {
             return None;
         }
         let due_at = self.parking.next_due(self.guide.settings.concurrency)?;
@@ -158,7 +159,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             mut rows,
             whole_page,
         } = loaded;
-        rows.retain(|row| self.assignments.is_worked_on(&row.position.partition));
+        rows.retain(|row| self.assignments.may_drain(&row.position.partition));
         let now = self.guide.settings.clock.now();
         let held_until = now + SignedDuration::try_from(HELD_CHECK).unwrap_or_default();
         let Page::Drain(stay, rows) = self

@@ -45,7 +45,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Some("stopping".to_owned())
         } else if !self.brake.permits() {
             Some("the brake is on: most of the recent messages failed".to_owned())
-        } else if self.unpublished() >= settings.max_unpublished {
+        } else if !self.may_publish() {
             let most = settings.max_unpublished;
             Some(format!(
                 "{most} records wait to be published, which is the bound: a topic cannot be written, or not fast enough"
@@ -133,6 +133,12 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                 let arriving = arriving.find(|message| waits_here(message));
                 report.key = arriving.and_then(|message| text(&message.lane(self.guide.scope)));
                 report.since = arriving.and_then(|message| message.content.record().timestamp);
+                let mut handled = self.handled.iter();
+                if let Some(handled) = handled.find(|one| one.trail.place == oldest.place) {
+                    report.key = text(&handled.trail.key);
+                    report.state = OldestState::Handling;
+                    report.since = handled.trail.record.timestamp;
+                }
             }
         }
         report

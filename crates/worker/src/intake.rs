@@ -29,12 +29,14 @@ pub(crate) enum Step<P> {
 /// A step that is done.
 #[derive(Debug)]
 pub(crate) enum Taken {
-    /// These partitions may be worked on, with what is parked of each.
+    /// These partitions are taken over, with what is parked of each.
     Over {
         parked: Vec<ParkedOf>,
         /// The highest sequence that earlier owners gave to what is left in the outbox.
         last: Option<i64>,
     },
+    /// What is parked of partitions was read once more.
+    Parked(Vec<ParkedOf>),
     /// Whether each of the arriving messages has taken effect before.
     In(Vec<bool>),
 }
@@ -85,9 +87,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
 
     /// The first step that may be taken.
     fn next_step(&mut self) -> Option<Step<H::Payload>> {
-        let has_room = self.unpublished() < self.guide.settings.max_unpublished;
-        let may_admit = has_room && self.parking.may_admit();
-        let may_admit_redriven = has_room && self.parking.may_admit_redriven();
+        let may_admit = self.may_publish() && self.parking.may_admit();
+        let may_admit_redriven = self.may_publish() && self.parking.may_admit_redriven();
         let may_be_taken = |step: &Step<H::Payload>| match step {
             Step::TakeOver(_) | Step::LoadParked(_) => true,
             Step::Admit(_) => may_admit,
@@ -103,9 +104,10 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         self.steps.remove(first)
     }
 
-    /// Committed records that wait to be published, as far as they do not fit into memory.
-    pub(crate) fn unpublished(&self) -> u64 {
-        self.backlog.as_ref().map_or(0, |backlog| *backlog.borrow())
+    /// Whether there is room for more committed records that wait to be published. Those that fit into memory do not count.
+    pub(crate) fn may_publish(&self) -> bool {
+        let unpublished = self.backlog.as_ref().map_or(0, |backlog| *backlog.borrow());
+        unpublished < self.guide.settings.max_unpublished
     }
 
     pub(crate) fn received(&mut self, records: Vec<Record>) {
@@ -139,14 +141,16 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     /// If the step that is over still holds the messages it has looked up.
     pub(crate) fn taken(&mut self, taken: Taken) {
         self.taking = None;
-        self.taking_over.clear();
+        let taken_over = std::mem::take(&mut self.taking_over);
         match taken {
             Taken::Over { parked, last } => {
                 if let Some(last) = last {
                     self.guide.sequence.raise_above(last);
                 }
+                self.assignments.taken_over(&taken_over);
                 self.parked_before(parked);
             }
+            Taken::Parked(parked) => self.parked_before(parked),
             Taken::In(seen) => {
                 let messages = Arc::into_inner(std::mem::take(&mut self.arriving));
                 let messages = messages.expect("a step that is over holds nothing");
@@ -205,8 +209,7 @@ async fn load_parked(
     strategy: &impl CommitStrategy,
     status: &StatusBoard,
 ) -> Taken {
-    let parked = parked_of(partitions, room, strategy, status).await;
-    Taken::Over { parked, last: None }
+    Taken::Parked(parked_of(partitions, room, strategy, status).await)
 }
 
 /// Asks the inbox for messages.

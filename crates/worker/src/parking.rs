@@ -308,6 +308,11 @@ impl Parking {
             }
             return Page::Wait;
         };
+        if !whole_page && !lane.grew {
+            // All there is: some may have left with a partition.
+            self.messages = self.messages - lane.rows + rows.len() as u64;
+            lane.rows = rows.len() as u64;
+        }
         self.room.changes(lane.head.state, first.state);
         lane.head = Head::of_row(first);
         if first.state == ParkedState::Held {

@@ -99,7 +99,7 @@ pub struct PartitionReport {
 pub struct OldestReport {
     /// Its offset.
     pub offset: i64,
-    /// Its key as text; `None` if it has none.
+    /// Its key as text; `None` if it has none, or is being parked behind others in the commit under way.
     pub key: Option<String>,
     /// What is happening to it.
     pub state: OldestState,

@@ -128,16 +128,27 @@ impl Ledger {
         let Some(line) = state.partitions.get_mut(partition) else {
             return false;
         };
+        // Those of more transactions may follow, without a record.
+        let reached = line.past_markers(last);
+        let is_finished = last < end && line.latest.is_some_and(|at| at == last || at == reached);
+        let is_finished = is_finished && line.latest != Some(end);
         line.markers = (last < end).then_some(Markers {
             from: last,
             to: end,
         });
-        let is_finished = line.latest == Some(last) && last < end;
         if is_finished {
             line.latest = Some(end);
             line.owed = !in_transactions;
         }
         is_finished && !in_transactions
+    }
+
+    /// A record came that has one of these offsets after all: the log went back, by the loss of what its leader had alone
+    /// or with a new topic of the same name.
+    pub(super) fn no_markers(&self, partition: &TopicPartition) {
+        if let Some(line) = self.lock().partitions.get_mut(partition) {
+            line.markers = None;
+        }
     }
 
     /// The `end` of a partition, or what comes after its last record if there is none between the two.
@@ -395,14 +406,26 @@ mod tests {
         assert!(!ledger.reached_end(&partition(0), NextOffset(5), NextOffset(5)));
         assert!(ledger.reached_end(&partition(0), NextOffset(5), NextOffset(7)));
         assert!(ledger.is_behind());
+        assert!(!ledger.reached_end(&partition(0), NextOffset(5), NextOffset(7)));
+        assert!(
+            ledger.reached_end(&partition(0), NextOffset(5), NextOffset(9)),
+            "those of another transaction"
+        );
         assert_eq!(
-            ledger.without_markers(&partition(0), NextOffset(7)),
+            ledger.without_markers(&partition(0), NextOffset(9)),
             NextOffset(5)
         );
         assert_eq!(
-            ledger.without_markers(&partition(0), NextOffset(8)),
-            NextOffset(8),
+            ledger.without_markers(&partition(0), NextOffset(10)),
+            NextOffset(10),
             "there is something behind them"
+        );
+        ledger.no_markers(&partition(0));
+        ledger.lock().under_way = false;
+        assert_eq!(
+            ledger.lock().take(&[(partition(0), NextOffset(5))]),
+            [(partition(0), NextOffset(5))],
+            "the log went back"
         );
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Member {
     fresh: HashSet<TopicPartition>,
     /// What comes after the last record that was delivered of a partition in this stay.
     delivered: HashMap<TopicPartition, NextOffset>,
+    /// What comes after the markers at the end of a partition.
+    marked: HashMap<TopicPartition, NextOffset>,
     paused: bool,
     /// Whether a generation that was missed shows that the group took this member for dead.
     counts_generations: bool,
@@ -78,6 +80,7 @@ impl Member {
             owned: Ownership::default(),
             fresh: HashSet::new(),
             delivered: HashMap::new(),
+            marked: HashMap::new(),
             paused: false,
             counts_generations: false,
             shut: false,
@@ -195,13 +198,16 @@ impl Member {
     }
 
     /// What lies behind the last record of a partition is no record: the offset can go past it once that is finished.
-    fn reached_end(&self, partition: &TopicPartition, end: NextOffset) {
+    fn reached_end(&mut self, partition: &TopicPartition, end: NextOffset) {
         let mut waiting = self.batch.iter().rev();
         let last = waiting.find(|record| record.partition == *partition);
         let last = last.map(|record| record.offset.next());
         let Some(last) = last.or_else(|| self.delivered.get(partition).copied()) else {
             return;
         };
+        if last < end {
+            self.marked.insert(partition.clone(), end);
+        }
         if self.shared.ledger.reached_end(partition, last, end) {
             self.shared.ledger.commit(&self.consumer, &[]);
         }
@@ -258,11 +264,20 @@ impl Member {
     fn note_last(&mut self, batch: &[Record]) {
         // Records of a partition come in runs.
         for run in batch.chunk_by(|one, other| one.partition == other.partition) {
-            let Some(last) = run.last() else { continue };
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            let partition = &first.partition;
+            if !self.marked.is_empty()
+                && let Some(marked) = self.marked.remove(partition)
+                && first.offset.next() <= marked
+            {
+                self.shared.ledger.no_markers(partition);
+            }
             let next = last.offset.next();
-            match self.delivered.get_mut(&last.partition) {
+            match self.delivered.get_mut(partition) {
                 Some(delivered) => *delivered = next,
-                None => drop(self.delivered.insert(last.partition.clone(), next)),
+                None => drop(self.delivered.insert(partition.clone(), next)),
             }
         }
     }
@@ -281,8 +296,10 @@ impl Member {
             self.over(Outage::Group);
             self.owned.add(&mut partitions);
             self.shared.ledger.add(&partitions);
-            self.delivered
-                .retain(|partition, _| !partitions.contains(partition));
+            for partition in &partitions {
+                self.delivered.remove(partition);
+                self.marked.remove(partition);
+            }
             self.fresh.extend(partitions.iter().cloned());
             self.send(SourceEvent::Assigned(partitions.clone()));
         }

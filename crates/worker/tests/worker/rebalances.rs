@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use longshore_event::NextOffset;
+use longshore_event::{NextOffset, TopicPartition};
+use longshore_testkit::memory::Note;
 
 use crate::bench::Bench;
 
@@ -190,6 +191,38 @@ async fn a_stay_that_follows_at_once_knows_what_the_one_before_still_parked() {
     worker.stop().await.expect("left in good order");
 
     assert_eq!(bench.texts("echoes"), ["slow 0", "service 1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_stay_has_read_of_a_parked_key_is_not_drained_before_the_next_begins() {
+    let bench = Bench::new(2);
+    bench.calls.service_down(true);
+    for (partition, text) in [(0, "service 1"), (1, "service 2")] {
+        let record = Note::new("a", text).outgoing(text);
+        bench.log.append_to(partition, record).expect("appended");
+    }
+    let worker = bench.start();
+    bench
+        .until_true("both are parked", |bench| {
+            bench.store.parked_rows().len() == 2
+        })
+        .await;
+    bench.calls.service_down(false);
+    let report = worker.inspector.report().await.expect("it runs");
+    let next_try = report.parked[0].next_try.expect("it waits");
+    let wait = Duration::try_from(next_try.duration_since(report.at)).expect("ahead");
+    tokio::time::sleep(wait - Duration::from_millis(1)).await;
+    bench.store.set_latency(Duration::from_secs(5));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    // The key is being read by now, of both partitions.
+    let first = [TopicPartition::new("notes", 0)];
+    worker.control.lose(&first);
+    worker.control.assign(&first);
+
+    bench.until("echoes", 2).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    worker.stop().await.expect("it has all its partitions");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,12 @@
 //! A compressed batch is decoded, and what is left of it compressed as it was: in the same codec it can be
 //! read by whoever could read it before, and takes about as little room.
 //!
-//! Batches that are transactional, cannot be decoded or are too large for that are copied as they are. As
-//! they may hold a key that a tombstone behind them deleted, such a tombstone stays.
+//! Of transactions, all of which have ended where segments are compacted, those that were aborted go as a whole. A
+//! marker goes as a tombstone does, some time after the last batch of its transaction: without it, the next start
+//! would take that transaction for an open one.
+//!
+//! Batches that cannot be decoded or are too large for that are copied as they are. As they may hold a key that
+//! a tombstone behind them deleted, such a tombstone stays.
 
 mod latest;
 mod rewrite;
@@ -23,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::read::Span;
 use super::segment::Segment;
+use super::transactions::AbortedBatches;
 use super::{Partition, PartitionLog};
 use crate::durable;
 use latest::LatestOffsets;
@@ -58,6 +63,7 @@ struct Plan {
     sealed: Vec<Sealed>,
     clean_below: i64,
     last_batches: HashSet<i64>,
+    aborted: AbortedBatches,
 }
 
 #[derive(Debug)]
@@ -85,8 +91,9 @@ impl Partition {
             return Ok(false);
         };
         let dirty = plan.sealed.iter().map(|sealed| &sealed.span);
-        let latest = LatestOffsets::of(dirty, plan.clean_below, latest::MAX_BYTES, stop)?;
-        let mut rewrite = Rewrite::new(&latest, &plan.last_batches, how, now_ms);
+        let most = latest::MAX_BYTES;
+        let latest = LatestOffsets::of(dirty, &plan.aborted, plan.clean_below, most, stop)?;
+        let mut rewrite = Rewrite::new(&latest, &plan.last_batches, &plan.aborted, how, now_ms);
         let reached = plan
             .sealed
             .iter()
@@ -95,7 +102,7 @@ impl Partition {
         let is_stopped = || stop.load(Ordering::Relaxed);
         for group in groups(sealed, how.segment_bytes).take_while(|_| !is_stopped()) {
             if let Some(cleaned) = rewrite.group(group, stop)? {
-                self.replace(group, cleaned)?;
+                self.replace(group, cleaned, &rewrite.take_gone_markers())?;
             }
         }
         if is_stopped() {
@@ -108,8 +115,13 @@ impl Partition {
         Ok(true)
     }
 
-    /// Puts `cleaned` in the place of `group`.
-    fn replace(&self, group: &[Sealed], mut cleaned: Segment) -> io::Result<()> {
+    /// Puts `cleaned` in the place of `group`, without the markers at these offsets.
+    fn replace(
+        &self,
+        group: &[Sealed],
+        mut cleaned: Segment,
+        gone_markers: &HashSet<i64>,
+    ) -> io::Result<()> {
         let (Some(first), Some(last)) = (group.first(), group.last()) else {
             return Ok(());
         };
@@ -127,6 +139,7 @@ impl Partition {
             fs::rename(&cleaned.path, &first.path)?;
             cleaned.path.clone_from(&first.path);
             log.segments.splice(begin..=end, [cleaned]);
+            log.transactions.forget_markers(gone_markers);
         }
         // Before the others go: what they held must be on disk under its new name.
         durable::sync_parent(&first.path)?;
@@ -158,6 +171,7 @@ impl PartitionLog {
             sealed: segments.into_iter().map(Sealed::of).collect(),
             clean_below: self.compaction.clean_below,
             last_batches: self.producers.last_batches(),
+            aborted: self.transactions.aborted_batches(),
         })
     }
 

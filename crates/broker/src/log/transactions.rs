@@ -3,7 +3,7 @@
 //! Readers of committed records stop before the first open transaction, and are told which records to
 //! skip (KIP-98).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::batch::BatchHeader;
 use super::marker::Outcome;
@@ -98,6 +98,43 @@ impl Transactions {
         rest.filter(|aborted| aborted.first_offset < until)
             .copied()
             .collect()
+    }
+
+    /// The batches of aborted transactions.
+    pub(super) fn aborted_batches(&self) -> AbortedBatches {
+        let mut by_producer: HashMap<i64, Vec<Aborted>> = HashMap::new();
+        for aborted in &self.aborted {
+            let of = by_producer.entry(aborted.producer_id).or_default();
+            of.push(*aborted);
+        }
+        AbortedBatches { by_producer }
+    }
+
+    /// Forgets the transactions whose markers are at these offsets: nothing of them is in the log any more, and a reader
+    /// that was told of one would wait for its marker.
+    pub(super) fn forget_markers(&mut self, offsets: &HashSet<i64>) {
+        self.aborted
+            .retain(|aborted| !offsets.contains(&aborted.marker_offset));
+    }
+}
+
+/// Which batches are of transactions that were aborted.
+#[derive(Debug, Default)]
+pub(super) struct AbortedBatches {
+    /// In the order of their markers, and so of their records.
+    by_producer: HashMap<i64, Vec<Aborted>>,
+}
+
+impl AbortedBatches {
+    /// Whether the batch of data with `header` is one of them.
+    pub(super) fn has(&self, header: &BatchHeader) -> bool {
+        let Some(of) = self.by_producer.get(&header.producer_id) else {
+            return false;
+        };
+        let over = of.partition_point(|aborted| aborted.marker_offset < header.base_offset);
+        let ends_next = of.get(over);
+        header.is_transactional()
+            && ends_next.is_some_and(|aborted| aborted.first_offset <= header.base_offset)
     }
 }
 

@@ -6,8 +6,10 @@ use longshore_testkit::wait::eventually;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::OwnedMessage;
+use rdkafka::producer::Producer;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+use super::transactions::{abort, commit, transactional};
 use super::{SEGMENT_BYTES, SEGMENT_FILLER, bounds, cleaned_within, configured_topic};
 use crate::support::client::{Sent, WITHIN, consumer, producer, send, take};
 
@@ -149,6 +151,38 @@ async fn a_tombstone_goes_when_its_retention_is_over() {
     ];
     only_left(broker, &topic, &expected).await;
     assert_eq!(bounds(broker, &topic).await, (0, 7));
+}
+
+#[tokio::test]
+async fn what_transactions_have_written_is_compacted_and_what_was_aborted_hides_nothing() {
+    let (broker, topic) = compacted(&[]).await;
+    let writer = transactional(broker, &topic, &[("compression.type", "none")]).await;
+    for (records, is_committed) in [
+        (&[("a", "1"), ("b", "1")][..], true),
+        (&[("a", "2")], false),
+        (&[("b", "2")], true),
+    ] {
+        writer.begin_transaction().expect("begun");
+        for (key, value) in records {
+            let sent = send(&writer, &topic, &Sent::new(key, *value)).await;
+            sent.expect("sent");
+        }
+        match is_committed {
+            true => commit(&writer).await.expect("committed"),
+            false => abort(&writer).await.expect("aborted"),
+        }
+    }
+    end_segment(broker, &topic).await;
+
+    // Each transaction is followed by its marker.
+    let expected = [
+        found(0, "a", Some("1")),
+        found(5, "b", Some("2")),
+        found(7, "filler", Some("")),
+        found(8, "filler", Some("")),
+    ];
+    only_left(broker, &topic, &expected).await;
+    assert_eq!(bounds(broker, &topic).await, (0, 9));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::support::client::{self, Sent, WITHIN, member, send, take};
 const QUIET: Duration = Duration::from_millis(500);
 
 /// A producer that has taken over transactional id `id`.
-async fn transactional(
+pub(super) async fn transactional(
     broker: &TestBroker,
     id: &str,
     properties: &[(&str, &str)],
@@ -40,11 +40,11 @@ async fn blocking<T: Send + 'static>(
     done.await.expect("no panic")
 }
 
-async fn commit(producer: &FutureProducer) -> Result<(), KafkaError> {
+pub(super) async fn commit(producer: &FutureProducer) -> Result<(), KafkaError> {
     blocking(producer, |producer| producer.commit_transaction(WITHIN)).await
 }
 
-async fn abort(producer: &FutureProducer) -> Result<(), KafkaError> {
+pub(super) async fn abort(producer: &FutureProducer) -> Result<(), KafkaError> {
     blocking(producer, |producer| producer.abort_transaction(WITHIN)).await
 }
 

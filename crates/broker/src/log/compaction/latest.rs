@@ -1,6 +1,5 @@
 //! The last offset of each key in the part of a log that is not compacted yet.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::super::batch::{BatchHeader, HEADER_BYTES};
 use super::super::read::Span;
 use super::super::records::{RecordView, Records};
+use super::super::transactions::AbortedBatches;
 
 /// Most bytes of memory for keys. What is behind the key that would be one too many is left for the next
 /// compaction.
@@ -24,7 +24,7 @@ pub(super) struct LatestOffsets {
 }
 
 impl LatestOffsets {
-    /// Reads the keys in `spans` from offset `from` on, with about `max_bytes` of memory and those of one
+    /// Reads the keys in `spans` from offset `from` on, those of `aborted` batches aside, with about `max_bytes` of memory and those of one
     /// batch, until it is told to `stop`.
     ///
     /// # Errors
@@ -32,6 +32,7 @@ impl LatestOffsets {
     /// A segment cannot be read.
     pub(super) fn of<'a>(
         spans: impl Iterator<Item = &'a Span>,
+        aborted: &AbortedBatches,
         from: i64,
         max_bytes: usize,
         stop: &AtomicBool,
@@ -51,7 +52,7 @@ impl LatestOffsets {
                 if bytes > max_bytes || stop.load(Ordering::Relaxed) {
                     return Ok(latest);
                 }
-                if !is_opaque(&header) {
+                if !header.is_control() && !aborted.has(&header) {
                     let batch = span.read_at(position, header.size)?;
                     bytes += latest.note(&header, &batch[HEADER_BYTES..]);
                 }
@@ -73,7 +74,7 @@ impl LatestOffsets {
 
     /// Notes the keys of a batch; returns how many bytes more are in use.
     fn note(&mut self, header: &BatchHeader, body: &[u8]) -> usize {
-        let Some(records) = look_into(header, body) else {
+        let Some(records) = header.decode(body) else {
             return 0;
         };
         let mut bytes = 0;
@@ -88,17 +89,4 @@ impl LatestOffsets {
         }
         bytes
     }
-}
-
-/// The records of a batch, decoded; `None` when the broker does not look into it, or finds no records there.
-pub(super) fn look_into<'b>(header: &BatchHeader, body: &'b [u8]) -> Option<Cow<'b, [u8]>> {
-    if is_opaque(header) {
-        return None;
-    }
-    header.decode(body)
-}
-
-/// Whether the broker does not look into a batch: part of a transaction, or a marker of one.
-fn is_opaque(header: &BatchHeader) -> bool {
-    header.is_transactional() || header.is_control()
 }

@@ -8,7 +8,8 @@ use super::super::batch::{BatchHeader, Compacted, HEADER_BYTES};
 use super::super::codec::Codec;
 use super::super::records::{RecordView, Records, put_varint};
 use super::super::segment::Segment;
-use super::latest::{LatestOffsets, look_into};
+use super::super::transactions::AbortedBatches;
+use super::latest::LatestOffsets;
 use super::{Compaction, Sealed};
 
 /// One pass over a log from its start on.
@@ -16,10 +17,15 @@ use super::{Compaction, Sealed};
 pub(super) struct Rewrite<'a> {
     latest: &'a LatestOffsets,
     last_batches: &'a HashSet<i64>,
+    aborted: &'a AbortedBatches,
     how: &'a Compaction,
     now_ms: i64,
-    /// Whether a batch that was not looked into lies before the present one.
+    /// Whether a batch that could not be looked into lies before the present one.
     opaque_before: bool,
+    /// The producers of which a batch stayed whose transaction's marker is still to come.
+    open: HashSet<i64>,
+    /// The offsets of markers that did not stay.
+    gone_markers: HashSet<i64>,
     next_horizon: Option<i64>,
 }
 
@@ -35,15 +41,19 @@ impl<'a> Rewrite<'a> {
     pub(super) fn new(
         latest: &'a LatestOffsets,
         last_batches: &'a HashSet<i64>,
+        aborted: &'a AbortedBatches,
         how: &'a Compaction,
         now_ms: i64,
     ) -> Self {
         Self {
             latest,
             last_batches,
+            aborted,
             how,
             now_ms,
             opaque_before: false,
+            open: HashSet::new(),
+            gone_markers: HashSet::new(),
             next_horizon: None,
         }
     }
@@ -51,6 +61,11 @@ impl<'a> Rewrite<'a> {
     /// When a tombstone that stayed can go, in milliseconds since 1970.
     pub(super) fn next_horizon(&self) -> Option<i64> {
         self.next_horizon
+    }
+
+    /// The offsets of markers that did not stay since this was last asked.
+    pub(super) fn take_gone_markers(&mut self) -> HashSet<i64> {
+        std::mem::take(&mut self.gone_markers)
     }
 
     /// Writes what stays of `group` as one segment that is on disk but has no place in the log yet;
@@ -119,12 +134,53 @@ impl<'a> Rewrite<'a> {
         let Some((former, body)) = batch.split_first_chunk::<HEADER_BYTES>() else {
             return Ok(Fate::Stays);
         };
-        let Some(records) = look_into(header, body) else {
-            self.opaque_before |= !header.is_control();
+        let fate = match header.is_control() {
+            true => return self.fate_of_marker(header, former, body),
+            false => self.fate_of_data(header, former, body)?,
+        };
+        if header.is_transactional() && !matches!(fate, Fate::Goes) {
+            self.open.insert(header.producer_id);
+        }
+        Ok(fate)
+    }
+
+    /// A marker whose transaction has no batch any more has its time, and then goes.
+    fn fate_of_marker(
+        &mut self,
+        header: &BatchHeader,
+        former: &[u8; HEADER_BYTES],
+        body: &[u8],
+    ) -> io::Result<Fate> {
+        if self.open.remove(&header.producer_id) {
+            return Ok(Fate::Stays);
+        }
+        if header.delete_horizon().is_some_and(|at| at <= self.now_ms) {
+            self.gone_markers.insert(header.base_offset);
+            return Ok(Fate::Goes);
+        }
+        let horizon = self.horizon(header);
+        if horizon == header.delete_horizon() {
+            return Ok(Fate::Stays);
+        }
+        let record = Records::of(body);
+        Ok(Fate::Becomes(
+            compacted(header, record, horizon)?.in_place_of(former),
+        ))
+    }
+
+    fn fate_of_data(
+        &mut self,
+        header: &BatchHeader,
+        former: &[u8; HEADER_BYTES],
+        body: &[u8],
+    ) -> io::Result<Fate> {
+        let is_aborted = self.aborted.has(header);
+        let Some(records) = header.decode(body) else {
+            self.opaque_before |= !is_aborted;
             return Ok(Fate::Stays);
         };
         let stays = self.stays(header);
-        let kept = Records::of(&records).filter(stays);
+        let kept = Records::of(&records).filter(|record| !is_aborted && stays(record));
         let (mut count, mut has_tombstones) = (0, false);
         for record in kept.clone() {
             count += 1;
@@ -133,7 +189,12 @@ impl<'a> Rewrite<'a> {
         if count == 0 && !self.last_batches.contains(&header.base_offset) {
             return Ok(Fate::Goes);
         }
-        let horizon = self.horizon(header, has_tombstones && self.knows(header));
+        // From the first compaction on that keeps them, tombstones have their time.
+        let horizon = match has_tombstones && self.knows(header) {
+            true if self.opaque_before => self.horizon_of(header),
+            true => self.horizon(header),
+            false => header.delete_horizon(),
+        };
         if count == header.record_count && horizon == header.delete_horizon() {
             return Ok(Fate::Stays);
         }
@@ -162,18 +223,17 @@ impl<'a> Rewrite<'a> {
         }
     }
 
-    /// From the first compaction on that keeps them, tombstones have their time.
-    fn horizon(&mut self, header: &BatchHeader, has_tombstones: bool) -> Option<i64> {
-        if !has_tombstones {
-            return header.delete_horizon();
-        }
+    /// When something in a batch may go whose time begins now, unless it has begun.
+    fn horizon_of(&self, header: &BatchHeader) -> Option<i64> {
         let after_retention = self.now_ms.saturating_add(self.how.delete_retention_ms);
-        let horizon = header.delete_horizon().unwrap_or(after_retention);
-        if !self.opaque_before {
-            let next = self.next_horizon.unwrap_or(i64::MAX);
-            self.next_horizon = Some(next.min(horizon));
-        }
-        Some(horizon)
+        header.delete_horizon().or(Some(after_retention))
+    }
+
+    /// The same, for what is to go then.
+    fn horizon(&mut self, header: &BatchHeader) -> Option<i64> {
+        let horizon = self.horizon_of(header);
+        self.next_horizon = self.next_horizon.into_iter().chain(horizon).min();
+        horizon
     }
 }
 

@@ -150,8 +150,9 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             self.settle(trail, None);
         } else {
             self.assignments.finish(trail.place);
-            // What is parked has not taken effect yet.
-            let done = (trail.end != End::Parked).then_some(&trail.identity);
+            // What is parked has not taken effect yet, be it this message or a copy of it.
+            let took_effect = trail.end != End::Parked && !trail.is_claimed;
+            let done = took_effect.then_some(&trail.identity);
             self.settle(trail, done);
         }
     }
@@ -207,8 +208,10 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         behind.retain(|one| looked.iter().all(|(moved, _)| moved != one));
         looked.extend(self.assignments.watermarks(&behind));
         for (partition, next) in looked {
-            let end = self.source.end_offset(&partition);
-            let lag = end.map_or(0, |end| (end.0 - next.0).max(0));
+            let Some(end) = self.source.end_offset(&partition) else {
+                continue;
+            };
+            let lag = (end.0 - next.0).max(0);
             self.metrics.lag(&partition, lag);
             if lag > 0 {
                 self.behind.push(partition);
@@ -216,7 +219,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         }
         // Nothing more may come of these, and yet their end become known better.
         if !self.behind.is_empty() {
-            self.offsets_due = Some(Instant::now() + LOOK_AGAIN);
+            let wait = LOOK_AGAIN.max(self.guide.settings.offset_interval);
+            self.offsets_due = Some(Instant::now() + wait);
         }
     }
 }
@@ -288,7 +292,10 @@ async fn commit_alone<H: Handler>(
             Err(refused) => refused,
         };
         match reason {
-            CommitError::Duplicate => break,
+            CommitError::Duplicate => {
+                trail.is_claimed = true;
+                break;
+            }
             CommitError::Fenced(reason) => {
                 warn!(position = %trail.record.position(), error = chain(&*reason), "left to the partition's new owner");
                 trail.end = End::Fenced;

@@ -44,6 +44,9 @@ pub(crate) struct Trail {
     pub(crate) parks: bool,
     /// Whether its key is to wait because its commit was refused.
     pub(crate) is_newly_held: bool,
+    /// Whether its identity was claimed before: by an earlier try, or by a copy. That copy may have taken effect, or may be
+    /// parked and still have to.
+    pub(crate) is_claimed: bool,
 }
 
 /// How a message ended.
@@ -224,6 +227,7 @@ impl<H: Handler> Guide<H> {
             key,
             parks: false,
             is_newly_held: false,
+            is_claimed: false,
         }
     }
 

@@ -171,6 +171,44 @@ async fn what_waits_behind_a_parked_message_of_another_partition_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_that_the_inbox_refuses_does_not_pass_for_the_parked_message() {
+    let bench = Bench::new(2);
+    let send = |partition, id, text| {
+        let record = Note::new("a", text).outgoing(id);
+        bench.log.append_to(partition, record).expect("appended");
+    };
+    bench.calls.service_down(true);
+    send(1, "1", "service 1");
+    send(1, "2", "2");
+    send(1, "3", "slow 3");
+    let worker = bench.start();
+    bench
+        .until_true("they are parked", |bench| {
+            bench.store.parked_rows().len() == 3
+        })
+        .await;
+    bench.calls.service_down(false);
+    bench
+        .until_true("the last of them drains", |bench| {
+            bench.calls.started("slow 3") == 1
+        })
+        .await;
+
+    // A copy in another partition waits in the lane; the message itself is parked, which claims its place in the inbox.
+    send(0, "4", "slow 4");
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    send(1, "4", "slow 4");
+    send(1, "5", "5");
+    bench.until("echoes", 5).await;
+    worker.stop().await.expect("left in good order");
+
+    assert_eq!(
+        bench.texts("echoes"),
+        ["service 1", "2", "slow 3", "slow 4", "5"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn attempts_and_order_survive_a_crash_and_a_new_owner() {
     let bench = Bench::new(1);
     bench.produce("a", &["down 1", "a 2"]);

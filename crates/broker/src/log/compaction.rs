@@ -101,8 +101,12 @@ impl Partition {
         let sealed = &plan.sealed[..reached.unwrap_or(plan.sealed.len())];
         let is_stopped = || stop.load(Ordering::Relaxed);
         for group in groups(sealed, how.segment_bytes).take_while(|_| !is_stopped()) {
-            if let Some(cleaned) = rewrite.group(group, stop)? {
-                self.replace(group, cleaned, &rewrite.take_gone_markers())?;
+            let Some(cleaned) = rewrite.group(group, stop)? else {
+                continue;
+            };
+            // What comes behind a group is compacted as if all before were: without this one it cannot be.
+            if !self.replace(group, cleaned, &rewrite.take_gone_markers())? {
+                return Ok(false);
             }
         }
         if is_stopped() {
@@ -115,15 +119,15 @@ impl Partition {
         Ok(true)
     }
 
-    /// Puts `cleaned` in the place of `group`, without the markers at these offsets.
+    /// Puts `cleaned` in the place of `group`, without the markers at these offsets; returns whether it has a place.
     fn replace(
         &self,
         group: &[Sealed],
         mut cleaned: Segment,
         gone_markers: &HashSet<i64>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let (Some(first), Some(last)) = (group.first(), group.last()) else {
-            return Ok(());
+            return Ok(false);
         };
         {
             let mut log = self.log();
@@ -132,9 +136,10 @@ impl Partition {
                 segments.position(|segment| segment.base_offset == of.base_offset)
             };
             let (false, Some(begin), Some(end)) = (log.deleted, place(first), place(last)) else {
-                // Retention or the deletion of the topic was faster.
+                // The deletion of records or of the topic was faster.
                 drop(log);
-                return remove_if_there(&cleaned.path);
+                remove_if_there(&cleaned.path)?;
+                return Ok(false);
             };
             fs::rename(&cleaned.path, &first.path)?;
             cleaned.path.clone_from(&first.path);
@@ -146,7 +151,7 @@ impl Partition {
         for merged in &group[1..] {
             remove_if_there(&merged.path)?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

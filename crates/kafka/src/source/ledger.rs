@@ -143,8 +143,8 @@ impl Ledger {
         is_finished && !in_transactions
     }
 
-    /// A record came that has one of these offsets after all: the log went back, by the loss of what its leader had alone
-    /// or with a new topic of the same name.
+    /// A record came, behind the markers or in their place: the log may have gone back, by the loss of what its leader had
+    /// alone or with a new topic of the same name.
     pub(super) fn no_markers(&self, partition: &TopicPartition) {
         if let Some(line) = self.lock().partitions.get_mut(partition) {
             line.markers = None;

@@ -44,8 +44,8 @@ pub(super) struct Member {
     fresh: HashSet<TopicPartition>,
     /// What comes after the last record that was delivered of a partition in this stay.
     delivered: HashMap<TopicPartition, NextOffset>,
-    /// What comes after the markers at the end of a partition.
-    marked: HashMap<TopicPartition, NextOffset>,
+    /// Partitions at whose end there are markers alone.
+    marked: HashSet<TopicPartition>,
     paused: bool,
     /// Whether a generation that was missed shows that the group took this member for dead.
     counts_generations: bool,
@@ -80,7 +80,7 @@ impl Member {
             owned: Ownership::default(),
             fresh: HashSet::new(),
             delivered: HashMap::new(),
-            marked: HashMap::new(),
+            marked: HashSet::new(),
             paused: false,
             counts_generations: false,
             shut: false,
@@ -199,14 +199,13 @@ impl Member {
 
     /// What lies behind the last record of a partition is no record: the offset can go past it once that is finished.
     fn reached_end(&mut self, partition: &TopicPartition, end: NextOffset) {
-        let mut waiting = self.batch.iter().rev();
-        let last = waiting.find(|record| record.partition == *partition);
-        let last = last.map(|record| record.offset.next());
-        let Some(last) = last.or_else(|| self.delivered.get(partition).copied()) else {
+        // What has come so far is before that end.
+        self.flush();
+        let Some(last) = self.delivered.get(partition).copied() else {
             return;
         };
         if last < end {
-            self.marked.insert(partition.clone(), end);
+            self.marked.insert(partition.clone());
         }
         if self.shared.ledger.reached_end(partition, last, end) {
             self.shared.ledger.commit(&self.consumer, &[]);
@@ -264,14 +263,9 @@ impl Member {
     fn note_last(&mut self, batch: &[Record]) {
         // Records of a partition come in runs.
         for run in batch.chunk_by(|one, other| one.partition == other.partition) {
-            let (Some(first), Some(last)) = (run.first(), run.last()) else {
-                continue;
-            };
-            let partition = &first.partition;
-            if !self.marked.is_empty()
-                && let Some(marked) = self.marked.remove(partition)
-                && first.offset.next() <= marked
-            {
+            let Some(last) = run.last() else { continue };
+            let partition = &last.partition;
+            if !self.marked.is_empty() && self.marked.remove(partition) {
                 self.shared.ledger.no_markers(partition);
             }
             let next = last.offset.next();

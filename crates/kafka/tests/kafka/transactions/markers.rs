@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use longshore_event::{NextOffset, OutgoingRecord, TopicPartition};
-use longshore_kafka::{KafkaSource, TransactionalPublisher};
+use longshore_kafka::{Admin, KafkaSource, TransactionalPublisher};
 use longshore_testkit::wait::eventually;
 use longshore_worker::{CommitStrategy, Source};
 
 use super::{forwarded, offset_reaches, transactional};
 use crate::support::{
-    DEADLINE, connection, finished, new_topic, next, outgoing, records, stop, subscribe, unique,
+    DEADLINE, connection, fill, finished, new_topic, next, outgoing, records, stop, subscribe,
+    unique,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,6 +58,29 @@ async fn the_offset_of_a_group_goes_past_markers_once_what_is_before_them_is_fin
     // As the run loop answers, which knows of records alone.
     stop(&mut source, &finished(&read)).await;
     offset_reaches(&group, 4).await;
+}
+
+#[tokio::test]
+async fn markers_are_gone_past_though_they_are_found_together_with_the_records_before_them() {
+    let topic = new_topic("marked-at-once", 2).await;
+    fill(&topic, 1_000).await;
+    let last = (0..8).map(|n| outgoing(&topic, &format!("k{n}"), "v"));
+    publish_in_transactions(last.collect()).await;
+    let group = unique("g");
+    let mut source = subscribe(&connection(), &group, &topic).await;
+    let read = records(&mut source, 1_008).await;
+    source.commit(&finished(&read));
+
+    let admin = Admin::connect(&connection()).expect("valid properties");
+    let caught_up = eventually("a group at the end", DEADLINE, async || {
+        let described = admin.describe_group(&group).await;
+        let partitions = described.expect("described").partitions;
+        match partitions.iter().all(|partition| partition.lag == 0) {
+            true => Ok(()),
+            false => Err(partitions),
+        }
+    });
+    caught_up.await;
 }
 
 #[tokio::test]

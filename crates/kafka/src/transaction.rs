@@ -137,15 +137,7 @@ impl CommitStrategy for TransactionStrategy {
     }
 
     async fn commit(&self, batch: Vec<Finished>) -> Result<(), Refused> {
-        let needs_store =
-            |finished: &Finished| !finished.writes.is_empty() || !finished.timers.is_empty();
-        if batch.iter().any(needs_store) {
-            let reason = "the transaction strategy has no store for statements and timers; build the worker with the store strategy";
-            return Err(Refused {
-                batch,
-                reason: CommitError::Rejected(reason.into()),
-            });
-        }
+        let batch = Refused::if_it_needs_a_store(batch, "transaction")?;
         let batch = Arc::new(batch);
         let outcome = self.ask(Some(Arc::clone(&batch))).await;
         // The thread has let go of it before it answers.

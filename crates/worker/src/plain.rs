@@ -62,16 +62,8 @@ impl<P: Publisher> CommitStrategy for PlainStrategy<P> {
         Ok(messages.iter().map(|id| window.contains(id)).collect())
     }
 
-    async fn commit(&self, mut batch: Vec<Finished>) -> Result<(), Refused> {
-        let needs_store =
-            |finished: &Finished| !finished.writes.is_empty() || !finished.timers.is_empty();
-        if batch.iter().any(needs_store) {
-            let reason = "the plain strategy has no store for statements and timers; build the worker with the store strategy";
-            return Err(Refused {
-                batch,
-                reason: CommitError::Rejected(reason.into()),
-            });
-        }
+    async fn commit(&self, batch: Vec<Finished>) -> Result<(), Refused> {
+        let mut batch = Refused::if_it_needs_a_store(batch, "plain")?;
         let records = batch
             .iter_mut()
             .flat_map(|finished| finished.outbox.drain(..))

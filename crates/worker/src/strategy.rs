@@ -99,6 +99,30 @@ pub struct Refused {
     pub reason: CommitError,
 }
 
+impl Refused {
+    /// Gives the batch back to a strategy without a store.
+    ///
+    /// # Errors
+    /// The refusal of a batch with statements or timers, in the name of the strategy.
+    pub fn if_it_needs_a_store(
+        batch: Vec<Finished>,
+        strategy: &str,
+    ) -> Result<Vec<Finished>, Self> {
+        let needs_store =
+            |finished: &Finished| !finished.writes.is_empty() || !finished.timers.is_empty();
+        if !batch.iter().any(needs_store) {
+            return Ok(batch);
+        }
+        let reason = format!(
+            "the {strategy} strategy has no store for statements and timers; build the worker with the store strategy"
+        );
+        Err(Self {
+            batch,
+            reason: CommitError::Rejected(reason.into()),
+        })
+    }
+}
+
 /// Why a batch was not committed, told by what the caller does next.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {

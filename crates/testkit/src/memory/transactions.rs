@@ -47,15 +47,7 @@ impl CommitStrategy for MemoryTransactions {
     }
 
     async fn commit(&self, batch: Vec<Finished>) -> Result<(), Refused> {
-        let needs_store =
-            |finished: &Finished| !finished.writes.is_empty() || !finished.timers.is_empty();
-        if batch.iter().any(needs_store) {
-            let reason = "the transaction strategy has no store for statements and timers; build the worker with the store strategy";
-            return Err(Refused {
-                batch,
-                reason: CommitError::Rejected(reason.into()),
-            });
-        }
+        let batch = Refused::if_it_needs_a_store(batch, "transaction")?;
         let rows = batch.iter().flat_map(|finished| &finished.outbox);
         let records: Vec<&OutgoingRecord> = rows.map(|row| &row.record).collect();
         let messages: Vec<&Position> = batch.iter().map(|finished| &finished.position).collect();

@@ -22,7 +22,7 @@ pub(crate) const RUNS: u32 = 3;
 
 /// Time that a worker has to finish what is in flight, and the time after which it must have ended.
 const DRAIN: Duration = Duration::from_secs(10);
-const ENDS_WITHIN: Duration = Duration::from_secs(30);
+const ENDS_WITHIN: Duration = Duration::from_secs(90);
 
 /// The time of a Kafka transaction. What a killed worker that is no static member left open holds up readers that long,
 /// and as long as the broker takes to look (10 s).

@@ -34,7 +34,9 @@ pub(crate) struct Waiting {
 pub(crate) async fn settle(site: &Site, within: Duration, journal: &Journal) -> anyhow::Result<()> {
     let deadline = Instant::now() + within;
     loop {
-        let unfinished = unfinished(site).await?;
+        // What does not answer may do so later, as long as there is time.
+        let looked = unfinished(site).await;
+        let unfinished = looked.unwrap_or_else(|error| vec![format!("{error:#}")]);
         if unfinished.is_empty() {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::routing::post;
@@ -177,7 +178,12 @@ async fn a_payment_is_charged_by_the_service_whose_address_is_known() {
     let server = tokio::spawn(server.into_future());
     let mut addresses = Addresses::default();
     addresses.set(Service::Payment, &url).expect("a URL");
-    let client = ServiceClient::new(&addresses, CallSettings::default()).expect("a client");
+    // Its calls are counted, so none may be tried again because the machine is slow.
+    let settings = CallSettings {
+        timeout: Duration::from_secs(60),
+        ..CallSettings::default()
+    };
+    let client = ServiceClient::new(&addresses, settings).expect("a client");
     let dir = tempfile::tempdir().expect("directory");
     let payments = PaymentJobs(OrderServices::new(&client, &store(&dir).await));
 

@@ -1,6 +1,7 @@
 //! The sandbox over HTTP: asked by the ports of the order system, and by hand.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use longshore_orders::sandbox::{DECLINED, FLAKY, POISON, SOLD_OUT};
 use longshore_orders::{
@@ -39,7 +40,12 @@ impl Town {
         for service in SERVICES {
             addresses.set(service, &server.url(service)).expect("a URL");
         }
-        let client = ServiceClient::new(&addresses, CallSettings::default()).expect("a client");
+        // Each call is counted, so none may be tried again because the machine is slow.
+        let settings = CallSettings {
+            timeout: Duration::from_secs(60),
+            ..CallSettings::default()
+        };
+        let client = ServiceClient::new(&addresses, settings).expect("a client");
         let own = StoreUrl::sqlite(directory.path().join("worker.db"));
         let own_store = SqlStore::open(&own, "worker", MIGRATIONS)
             .await

@@ -1,6 +1,7 @@
 //! What is no event, or fails for good, is set aside as the bytes it was, with the reason; everything else goes on.
 
 use longshore_event::{DeadLetter, ErrorKind, Record};
+use longshore_testkit::wait::eventually;
 
 use crate::support::client::Sent;
 use crate::support::observer::Observer;
@@ -133,6 +134,15 @@ async fn dead_letters_wait_for_their_topic_and_hold_nothing_up() {
         .await;
     until_paid(&mut paid, 1).await;
     system.read_to_the_end(Kind::Created).await;
+    // What was published and is not known to be would be published once more.
+    eventually("the dead letter alone to wait", FLOW, async || {
+        let page = worker.status().await?;
+        match &page["store"]["outbox"] {
+            waiting if *waiting == 1 => Ok(()),
+            waiting => Err(waiting.to_string()),
+        }
+    })
+    .await;
     // What waits survives the worker: here it is killed, not stopped.
     worker.kill();
     let _worker = worker.launch.start();

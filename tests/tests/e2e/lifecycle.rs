@@ -1,7 +1,5 @@
 //! How a worker starts and stops, and what it says when it cannot start.
 
-use std::time::Duration;
-
 use longshore_testkit::wait::eventually;
 
 use crate::support::ledger;
@@ -50,7 +48,8 @@ async fn a_second_worker_on_one_sqlite_store_is_told_about_postgres() {
 async fn a_stop_finishes_what_is_in_flight_and_repeats_nothing() {
     let system = System::start().await;
     let mut observer = system.observer().await;
-    let worker = system.launch(Kind::Created).start();
+    let slow = ["--concurrency", "8"];
+    let worker = system.launch(Kind::Created).flags(&slow).start();
     worker.ready().await;
     let orders: Vec<_> = (0..300)
         .map(|number| Order::new(format!("o-{number}"), "TEST-SLOW"))
@@ -100,7 +99,7 @@ async fn the_admin_endpoint_tells_health_readiness_and_metrics() {
     system.read_to_the_end(Kind::Created).await;
 
     assert_eq!(worker.get("/healthz").await.expect("answers").0, 200);
-    eventually("five consumed", Duration::from_secs(10), async || {
+    eventually("five consumed", FLOW, async || {
         let (status, metrics) = worker.get("/metrics").await.map_err(|e| e.to_string())?;
         let consumed: f64 = metrics
             .lines()

@@ -76,7 +76,7 @@ async fn a_parked_order_waits_through_a_kill_and_says_so() {
         system
             .launch(Kind::Created)
             .instance(1)
-            .flags(&["--attempts", "1", "--park-first", "3s"]);
+            .flags(&["--attempts", "1", "--park-first", "10s"]);
     let mut worker = launch.start();
     worker.ready().await;
     system
@@ -86,22 +86,22 @@ async fn a_parked_order_waits_through_a_kill_and_says_so() {
     until_count(&mut observer, PAID, 1).await;
 
     let parked = longshore_testkit::wait::eventually("it is parked", FLOW, async || {
-        let (status, body) = worker
-            .get("/status")
-            .await
-            .map_err(|error| error.to_string())?;
-        let page: serde_json::Value = serde_json::from_str(&body).map_err(|_| body.clone())?;
-        let first = page["parked"][0].clone();
-        if status == 200 && first["key"] == "o-1" {
+        let page = worker.status().await?;
+        if page["parked"][0]["key"] == "o-1" {
             return Ok(());
         }
-        Err(body)
+        Err(page.to_string())
     });
     parked.await;
     worker.kill();
 
     let _worker = launch.start();
-    until_count(&mut observer, PAID, 2).await;
+    observer
+        .until("both are paid", FLOW, |observer| {
+            let paid = observer.keys(PAID);
+            if paid.len() == 2 { Ok(()) } else { Err(paid) }
+        })
+        .await;
     observer.catch_up(FLOW).await;
     assert_eq!(observer.topic(CREATED_DLQ).len(), 0);
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use longshore_sandbox::{Knobs, SandboxServer};
 use longshore_services::Service;
 use longshore_testkit::wait::eventually;
-use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::crashes::kill_in_turn;
@@ -55,11 +54,7 @@ fn start_workers(system: &System, sandbox: &SandboxServer, breaker: Duration) ->
 
 /// What a worker says of the payment service: the state of its breaker.
 async fn breaker(worker: &Worker) -> Result<String, String> {
-    let (status, body) = worker
-        .get("/status")
-        .await
-        .map_err(|error| error.to_string())?;
-    let page: Value = serde_json::from_str(&body).map_err(|_| format!("{status}: {body}"))?;
+    let page = worker.status().await?;
     let services = page["services"].as_array().cloned().unwrap_or_default();
     let mut services = services.into_iter();
     let payment = services.find(|service| service["service"] == "payment");
@@ -94,6 +89,9 @@ async fn out_while_orders_flow(count: usize, away: Duration, open: Duration) {
     let mut observer = system.observer().await;
 
     let outage = async {
+        for worker in &workers {
+            worker.ready().await;
+        }
         observer
             .until("the flow to begin", FLOW, |observer| {
                 let count = observer.topic(DELIVERED).len();
@@ -128,7 +126,13 @@ async fn out_while_orders_flow(count: usize, away: Duration, open: Duration) {
 
     let books = system.sandbox_store();
     all_delivered_once(&mut observer, &orders, [&books, &books]).await;
-    assert_eq!(breaker(&workers[0]).await.as_deref(), Ok("closed"));
+    eventually("a closed breaker", FLOW, async || {
+        match breaker(&workers[0]).await {
+            Ok(state) if state == "closed" => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
     for worker in workers {
         assert!(worker.stop().await.success());
     }

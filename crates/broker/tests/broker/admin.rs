@@ -1,15 +1,11 @@
 //! Topics, configurations and groups through the admin API.
 
-use std::time::Duration;
-
 use rdkafka::admin::{AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::FutureRecord;
 
 use crate::support::{DEADLINE, TestBroker, assigned, poll_until, take};
-
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn create_error(test: &TestBroker, topic: NewTopic<'_>) -> RDKafkaErrorCode {
     let results = test
@@ -45,7 +41,7 @@ async fn a_topic_that_cannot_be_is_refused_with_the_reason() {
         assert_eq!(create_error(&test, topic).await, expected);
     }
     let consumer: BaseConsumer = test.group("g").create().unwrap();
-    let topics = consumer.fetch_metadata(None, TIMEOUT).unwrap();
+    let topics = consumer.fetch_metadata(None, DEADLINE).unwrap();
     assert_eq!(topics.topics().len(), 1, "nothing was created");
 }
 
@@ -71,7 +67,7 @@ async fn a_missing_topic_is_never_created_by_a_client() {
     let producer: rdkafka::producer::FutureProducer = test
         .client()
         .set("topic.metadata.propagation.max.ms", "0")
-        .set("message.timeout.ms", "2000")
+        .set("message.timeout.ms", "20000")
         .create()
         .unwrap();
 
@@ -108,7 +104,7 @@ async fn partitions_grow_and_never_shrink() {
     let refused = grow(3).await.unwrap_err().1;
     assert_eq!(refused, RDKafkaErrorCode::InvalidPartitions);
     let consumer: BaseConsumer = test.group("g").create().unwrap();
-    let metadata = consumer.fetch_metadata(Some("t"), TIMEOUT).unwrap();
+    let metadata = consumer.fetch_metadata(Some("t"), DEADLINE).unwrap();
     assert_eq!(metadata.topics()[0].partitions().len(), 5);
 }
 
@@ -173,7 +169,7 @@ async fn groups_are_listed_and_deleted_when_nobody_is_in_them() {
     consumer.commit_consumer_state(CommitMode::Sync).unwrap();
     let admin = test.admin();
 
-    let groups = consumer.fetch_group_list(None, TIMEOUT).unwrap();
+    let groups = consumer.fetch_group_list(None, DEADLINE).unwrap();
     let group = &groups.groups()[0];
     assert_eq!(
         (group.name(), group.state(), group.members().len()),
@@ -197,7 +193,7 @@ async fn groups_are_listed_and_deleted_when_nobody_is_in_them() {
     let observer: BaseConsumer = test.group("observer").create().unwrap();
     assert!(
         observer
-            .fetch_group_list(Some("g"), TIMEOUT)
+            .fetch_group_list(Some("g"), DEADLINE)
             .unwrap()
             .groups()
             .iter()

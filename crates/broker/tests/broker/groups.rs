@@ -143,9 +143,7 @@ async fn a_static_member_that_comes_back_keeps_its_partitions_without_a_rebalanc
     let test = TestBroker::with_topics(&[("t", 4)]).await;
     let member = |instance: &str| {
         let mut config = test.group("g");
-        config
-            .set("group.instance.id", instance)
-            .set("session.timeout.ms", "10000");
+        config.set("group.instance.id", instance);
         let consumer: BaseConsumer = config.create().unwrap();
         consumer.subscribe(&["t"]).unwrap();
         consumer
@@ -171,7 +169,8 @@ async fn a_commit_of_an_earlier_generation_is_refused() {
     test.send("t", &["a"]).await;
     let consumer: BaseConsumer = test
         .group("g")
-        .set("max.poll.interval.ms", "2000")
+        .set("session.timeout.ms", "6000")
+        .set("max.poll.interval.ms", "6000")
         .create()
         .unwrap();
     consumer.subscribe(&["t"]).unwrap();

@@ -142,7 +142,8 @@ async fn a_broker_starts_and_stops_many_times_on_one_port_and_directory() {
 
     for _ in 0..10 {
         let began = Instant::now();
-        test = test.restart().await;
-        assert!(began.elapsed().as_millis() < 1_000, "{:?}", began.elapsed());
+        let rarely = |config: &mut BrokerConfig| config.upkeep_interval = 10 * DEADLINE;
+        test = test.restart_with(rarely).await;
+        assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
     }
 }

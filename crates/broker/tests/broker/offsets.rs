@@ -10,8 +10,6 @@ use rdkafka::topic_partition_list::Offset;
 
 use crate::support::{DEADLINE, TestBroker, take, text};
 
-const TIMEOUT: Duration = Duration::from_secs(5);
-
 #[tokio::test]
 async fn a_group_goes_on_from_what_it_committed() {
     let test = TestBroker::with_topics(&[("t", 1)]).await;
@@ -53,7 +51,7 @@ async fn offsets_are_found_by_timestamp() {
         asked
             .add_partition_offset("t", 0, Offset::Offset(timestamp))
             .unwrap();
-        let found = consumer.offsets_for_times(asked, TIMEOUT).unwrap();
+        let found = consumer.offsets_for_times(asked, DEADLINE).unwrap();
         found.elements()[0].offset()
     };
 
@@ -81,7 +79,7 @@ async fn watermarks_count_records_and_not_batches() {
     let consumer: BaseConsumer = test.group("g").create().unwrap();
 
     assert_eq!(
-        consumer.fetch_watermarks("t", 0, TIMEOUT).unwrap(),
+        consumer.fetch_watermarks("t", 0, DEADLINE).unwrap(),
         (0, 1_000)
     );
 }
@@ -108,7 +106,7 @@ async fn a_consumer_seeks_and_pauses() {
     let consumer = test.consumer("g", &["t"]);
     take(&consumer, 3);
 
-    consumer.seek("t", 0, Offset::Offset(1), TIMEOUT).unwrap();
+    consumer.seek("t", 0, Offset::Offset(1), DEADLINE).unwrap();
     assert_eq!(take(&consumer, 1)[0].offset(), 1);
     consumer.pause(&consumer.assignment().unwrap()).unwrap();
     test.send("t", &["d"]).await;
@@ -127,7 +125,7 @@ async fn a_waiting_consumer_gets_a_record_at_once() {
     let test = TestBroker::with_topics(&[("t", 1)]).await;
     let consumer: BaseConsumer = test
         .group("g")
-        .set("fetch.wait.max.ms", "10000")
+        .set("fetch.wait.max.ms", "50000")
         .create()
         .unwrap();
     let mut start = TopicPartitionList::new();
@@ -138,15 +136,8 @@ async fn a_waiting_consumer_gets_a_record_at_once() {
     test.send("t", &["warm-up"]).await;
     take(&consumer, 1);
 
-    // Were it not woken, it would wait for the ten seconds of its fetch.
-    let began = std::time::Instant::now();
+    // Were it not woken, it would wait for its fetch, which is longer than anything here may take.
     let record = FutureRecord::<(), str>::to("t").payload("now");
     test.producer().send(record, DEADLINE).await.unwrap();
     take(&consumer, 1);
-
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
-    );
 }

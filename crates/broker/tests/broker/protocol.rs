@@ -268,7 +268,7 @@ async fn join_and_vanish(address: std::net::SocketAddr) {
         .with_metadata(Bytes::from_static(b"\0\0\0\0\0\x01\0\x01t\0\0\0\0"));
     let request = JoinGroupRequest::default()
         .with_group_id(group("g"))
-        .with_session_timeout_ms(1_000)
+        .with_session_timeout_ms(6_000)
         .with_rebalance_timeout_ms(DEADLINE.as_millis() as i32)
         .with_protocol_type(text("consumer"))
         .with_protocols(vec![protocol]);

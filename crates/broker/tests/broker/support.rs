@@ -102,7 +102,7 @@ impl TestBroker {
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "false")
-            .set("session.timeout.ms", "2000")
+            .set("session.timeout.ms", "30000")
             .set("heartbeat.interval.ms", "100")
             .set("partition.assignment.strategy", "cooperative-sticky");
         config

@@ -300,7 +300,7 @@ async fn a_zombie_is_fenced_and_what_it_left_is_aborted() {
 async fn a_producer_that_vanishes_holds_readers_back_no_longer_than_its_time() {
     let (test, mut client) = start().await;
     let mut reader = RawClient::connect(&test.broker).await;
-    let mut producer = Producer::init(&mut client, NEWEST, "a", 500).await;
+    let mut producer = Producer::init(&mut client, NEWEST, "a", 5_000).await;
     begin(&mut client, &mut producer, 1).await;
 
     reader.send(12, &fetch_request(0, true, DEADLINE)).await;
@@ -314,7 +314,7 @@ async fn a_producer_that_vanishes_holds_readers_back_no_longer_than_its_time() {
 #[tokio::test]
 async fn what_was_open_when_the_broker_stopped_is_aborted_in_time_after_it_started() {
     let (test, mut client) = start().await;
-    let mut producer = Producer::init(&mut client, NEWEST, "a", 500).await;
+    let mut producer = Producer::init(&mut client, NEWEST, "a", 5_000).await;
     begin(&mut client, &mut producer, 1).await;
 
     let test = test.restart().await;

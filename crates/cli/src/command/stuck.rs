@@ -17,7 +17,7 @@ use crate::output::{Colour, Output, note};
 use crate::table::Table;
 
 /// Time for a worker to answer.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

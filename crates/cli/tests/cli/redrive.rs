@@ -405,12 +405,12 @@ fn assert_each_once(records: &[Value], count: usize) {
 #[tokio::test]
 async fn a_run_that_was_stopped_says_how_to_go_on_and_does() {
     let shop = Shop::with_redrives().await;
-    shop.fail(&letters(200)).await;
+    shop.fail(&letters(1000)).await;
 
     let (code, error) = interrupted(&shop, "-INT").await;
     assert_eq!(code, Some(1), "{error}");
     let sent = redriven(&shop).await.len();
-    assert!(sent < 200, "it was stopped: {sent}");
+    assert!(sent < 1000, "it was stopped: {sent}");
     let stopped = shop.records("longshore.redrives").await;
     let stopped = &stopped.last().expect("an entry")["value"];
     assert_eq!(stopped["phase"], "stopped");
@@ -424,9 +424,12 @@ async fn a_run_that_was_stopped_says_how_to_go_on_and_does() {
 
     let told = shop.run(&hint(&error)).await.done();
 
-    assert!(told.contains("200 of 200 dead letters redriven"), "{told}");
+    assert!(
+        told.contains("1000 of 1000 dead letters redriven"),
+        "{told}"
+    );
     let records = shop.records("shop.redrive").await;
-    assert_eq!(origins(&records), (0..200).collect::<Vec<_>>());
+    assert_eq!(origins(&records), (0..1000).collect::<Vec<_>>());
     let runs: BTreeSet<_> = records.iter().map(|record| read(record).run).collect();
     assert_eq!(runs.len(), 1, "{runs:?}");
 }
@@ -434,13 +437,13 @@ async fn a_run_that_was_stopped_says_how_to_go_on_and_does() {
 #[tokio::test]
 async fn a_run_that_was_killed_is_finished_by_the_same_command() {
     let shop = Shop::with_redrives().await;
-    shop.fail(&letters(200)).await;
+    shop.fail(&letters(1000)).await;
 
     let (code, _) = interrupted(&shop, "-KILL").await;
     assert_eq!(code, None);
     redrive(&shop, &["--yes"]).await.done();
 
-    assert_each_once(&redriven(&shop).await, 200);
+    assert_each_once(&redriven(&shop).await, 1000);
 }
 
 #[tokio::test]
@@ -473,7 +476,7 @@ async fn a_run_that_was_killed_in_a_transaction_leaves_nothing_of_it_to_the_next
 #[tokio::test]
 async fn of_two_runs_at_once_the_first_is_fenced_and_each_letter_goes_once() {
     let shop = Shop::with_redrives().await;
-    shop.fail(&letters(200)).await;
+    shop.fail(&letters(1000)).await;
 
     let first = start_slowly(&shop).await;
     let second = redrive(&shop, &["--yes"]).await;
@@ -486,11 +489,11 @@ async fn of_two_runs_at_once_the_first_is_fenced_and_each_letter_goes_once() {
         error.contains("fenced: another run for consumer group shop has begun"),
         "{error}"
     );
-    assert_each_once(&redriven(&shop).await, 200);
+    assert_each_once(&redriven(&shop).await, 1000);
     let told = shop.run(&hint(&error)).await;
     assert!(told.stderr.contains("skipped"), "{told:?}");
     told.done();
-    assert_each_once(&redriven(&shop).await, 200);
+    assert_each_once(&redriven(&shop).await, 1000);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::support::{Run, longshore, run};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 fn up(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = longshore(&[&["up"], arguments].concat());
@@ -127,7 +127,10 @@ async fn every_order_reaches_its_end_on_other_brokers() {
 #[tokio::test]
 async fn after_a_crash_the_next_run_goes_on_at_once() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut crashing = up(directory.path(), &["--orders", "100000", "--rate", "50"])
+    // Longer than the next run may take.
+    let session = ["--kafka", "session.timeout.ms=300000"];
+    let endless = ["--orders", "100000", "--rate", "50"];
+    let mut crashing = up(directory.path(), &[&endless[..], &session].concat())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -148,7 +151,7 @@ async fn after_a_crash_the_next_run_goes_on_at_once() {
         .expect("in time");
     crashing.kill().await.expect("killed");
 
-    a_hundred_orders(directory.path(), &["--timeout", "20"]).await;
+    a_hundred_orders(directory.path(), &session).await;
 }
 
 #[tokio::test]

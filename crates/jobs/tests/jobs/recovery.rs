@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use longshore_jobs::JobState;
+use longshore_jobs::{JobState, QueueConfig};
 
 use longshore_testkit::wait::eventually;
 use longshore_worker::sql;
 
-use crate::support::{Act, Place, Site, config, job};
+use crate::support::{Act, Place, Site, brief_lease, config, job};
 
 pub(crate) async fn a_job_whose_process_died_is_run_again_and_the_run_is_counted(place: &Place) {
-    let site = Site::open(place, config()).await;
+    let site = Site::open(place, brief_lease()).await;
     site.add(&job("j-1", Act::Wait)).await;
     let first = site.start();
     site.until_runs(1).await;
     drop(first);
 
-    let second = site.beside(place, config()).await;
+    let second = site.beside(place, brief_lease()).await;
     let _executor = second.start();
     site.until_runs(2).await;
     site.bell.gate.add_permits(1);
@@ -27,13 +27,13 @@ pub(crate) async fn a_job_whose_process_died_is_run_again_and_the_run_is_counted
 }
 
 pub(crate) async fn a_job_whose_process_died_in_its_last_run_has_failed(place: &Place) {
-    let site = Site::open(place, config()).await;
+    let site = Site::open(place, brief_lease()).await;
     site.add(&job("j-1", Act::Wait).attempts(1)).await;
     let first = site.start();
     site.until_runs(1).await;
     drop(first);
 
-    let second = site.beside(place, config()).await;
+    let second = site.beside(place, brief_lease()).await;
     let _executor = second.start();
 
     let failed = site.until("j-1", JobState::Failed).await;
@@ -50,7 +50,9 @@ pub(crate) async fn a_job_whose_process_died_in_its_last_run_has_failed(place: &
 }
 
 pub(crate) async fn a_lease_is_renewed_while_a_job_runs(place: &Place) {
-    let site = Site::open(place, config()).await;
+    let lease = Duration::from_secs(5);
+    let config = QueueConfig { lease, ..config() };
+    let site = Site::open(place, config.clone()).await;
     site.add(&job("long", Act::Wait)).await;
     let _executor = site.start();
     site.until_runs(1).await;
@@ -60,14 +62,14 @@ pub(crate) async fn a_lease_is_renewed_while_a_job_runs(place: &Place) {
         .expect("there")
         .started_at
         .expect("started");
-    let rival = site.beside(place, config()).await;
+    let rival = site.beside(place, config).await;
     // On SQLite nobody else can have the store, and a second executor would take the first one's jobs for orphans.
     let _rival = (!site.store.is_exclusive()).then(|| rival.start());
 
-    // Three leases long.
+    // Longer than what it was claimed for.
     eventually("time passes", Duration::from_secs(20), async || {
         let passed = jiff::Timestamp::now().duration_since(started);
-        if passed.as_millis() > 1_800 {
+        if passed.unsigned_abs() > lease * 3 / 2 {
             Ok(())
         } else {
             Err(passed)
@@ -119,26 +121,27 @@ pub(crate) async fn a_stopping_worker_finishes_what_runs_and_gives_back_the_rest
 pub(crate) async fn a_run_is_dropped_as_its_lease_ends_though_the_store_does_not_answer(
     place: &Place,
 ) {
-    let site = Site::open(place, config()).await;
+    let site = Site::open(place, brief_lease()).await;
     site.add(&job("cut-off", Act::Wait)).await;
     let _executor = site.start();
     site.until_runs(1).await;
     assert_eq!(site.bell.waiting(), 1);
 
-    // Much longer than the lease: the store itself gives up after 5 s and more.
-    let rival = site.beside(place, config()).await.store;
+    // Much longer than the lease: the store itself gives up after 10 s.
+    let rival = site.beside(place, brief_lease()).await.store;
     let mut held = rival.begin().await.expect("begun");
     if !rival.is_exclusive() {
         let lock = sql("lock table jobs in access exclusive mode");
         held.execute(&lock).await.expect("locked");
     }
-    let within = config().lease * 5;
-    eventually("the run is dropped", within, async || {
-        match site.bell.waiting() {
+    eventually(
+        "the run is dropped",
+        Duration::from_secs(9),
+        async || match site.bell.waiting() {
             0 => Ok(()),
             waiting => Err(waiting),
-        }
-    })
+        },
+    )
     .await;
     drop(held);
 }

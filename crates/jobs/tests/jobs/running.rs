@@ -29,7 +29,7 @@ pub(crate) async fn a_job_waits_until_it_is_due(place: &Place) {
     site.add(
         &job("later", Act::Succeed)
             .priority(9)
-            .delay(Duration::from_millis(700)),
+            .delay(Duration::from_secs(5)),
     )
     .await;
     site.add(&job("now", Act::Succeed)).await;

@@ -158,8 +158,16 @@ pub(crate) fn config() -> QueueConfig {
             wait_ms: 1,
             jitter: 0.0,
         },
-        lease: Duration::from_millis(600),
+        lease: Duration::from_secs(60),
         ..QueueConfig::default()
+    }
+}
+
+/// For tests that wait for a lease to end.
+pub(crate) fn brief_lease() -> QueueConfig {
+    QueueConfig {
+        lease: Duration::from_secs(2),
+        ..config()
     }
 }
 

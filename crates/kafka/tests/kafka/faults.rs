@@ -18,8 +18,8 @@ use rdkafka_sys as sys;
 use tempfile::TempDir;
 
 use crate::support::{
-    self, brokers, connection, finished, new_topic, next, outgoing, records, subscribe, unique,
-    within,
+    self, brokers, connection, finished, new_topic, next, outgoing, records, stop, subscribe,
+    unique, within,
 };
 
 async fn broker(data: &Path, listen: Option<SocketAddr>) -> Broker {
@@ -151,7 +151,7 @@ async fn a_commit_that_failed_is_made_again_although_nothing_more_comes() {
 
 #[tokio::test]
 async fn a_commit_that_the_client_tries_again_does_not_undo_a_later_one() {
-    let quiet = Quiet::after(2).await;
+    let mut quiet = Quiet::after(2).await;
     let loading = quiet.fail(1, ResponseError::CoordinatorLoadInProgress);
     let none = Fault::new(ApiKey::OffsetCommit, Effect::Delay(Duration::ZERO)).times(u64::MAX);
     let passed = quiet.broker.faults().inject(none).expect("possible");
@@ -170,6 +170,8 @@ async fn a_commit_that_the_client_tries_again_does_not_undo_a_later_one() {
         }
     })
     .await;
+    // Requests of a connection are answered in their order: by the time it has left, they have taken effect.
+    stop(&mut quiet.source, &[]).await;
     assert_eq!(quiet.committed().await, Some(NextOffset(2)));
     drop(quiet.source);
     quiet.broker.shutdown().await;

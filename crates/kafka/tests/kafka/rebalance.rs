@@ -141,7 +141,7 @@ async fn a_member_that_leaves_hands_its_partitions_over_at_once() {
         first.step().await;
     }
     assert!(
-        left.elapsed() < Duration::from_secs(10),
+        left.elapsed() < Duration::from_secs(30),
         "{:?}",
         left.elapsed()
     );
@@ -301,7 +301,7 @@ async fn a_static_member_that_was_taken_for_dead_starts_over_with_what_it_kept()
 
 #[tokio::test]
 async fn a_member_that_leaves_is_one_until_it_has_handed_over() {
-    const SESSION: Duration = Duration::from_secs(1);
+    const SESSION: Duration = Duration::from_secs(5);
     let data = tempfile::tempdir().expect("a directory");
     let broker = Broker::start(BrokerConfig::new(data.path()))
         .await
@@ -327,7 +327,7 @@ async fn a_member_that_leaves_is_one_until_it_has_handed_over() {
             break finished;
         }
     };
-    let early = tokio::time::timeout(SESSION * 3, async {
+    let early = tokio::time::timeout(SESSION + Duration::from_secs(3), async {
         while !matches!(other.next().await, SourceEvent::Assigned(_)) {}
     });
     assert!(early.await.is_err(), "what is in flight is not finished");
@@ -348,7 +348,7 @@ async fn the_second_member_of_one_instance_id_fences_the_first() {
     let group = unique("g");
     let same = connection()
         .property("group.instance.id", "same")
-        .property("session.timeout.ms", "6000");
+        .property("session.timeout.ms", "30000");
     let mut first = Observed::join(&same, &group, &topic).await;
     while first.owned.is_empty() {
         first.step().await;

@@ -88,7 +88,7 @@ pub(crate) async fn subscribe_with(
     max_in_flight: usize,
 ) -> KafkaSource {
     let topics = [topic.to_owned()];
-    let drain = Duration::from_secs(5);
+    let drain = Duration::from_secs(60);
     KafkaSource::subscribe(connection, group, &topics, max_in_flight, drain)
         .await
         .expect("subscribed")

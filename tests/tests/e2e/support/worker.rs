@@ -185,19 +185,24 @@ impl Worker {
         self.process.signal("CONT").expect("signalled");
     }
 
+    /// What it says of itself, or what it answers instead.
+    pub(crate) async fn status(&self) -> Result<serde_json::Value, String> {
+        let answer = self.get("/status").await;
+        let (status, body) = answer.map_err(|error| error.to_string())?;
+        serde_json::from_str(&body).map_err(|_| format!("{status}: {body}"))
+    }
+
     /// How many partitions it says are its own.
-    pub(crate) async fn partitions(&self) -> std::io::Result<usize> {
-        let (_, body) = self.get("/status").await?;
-        let page: serde_json::Value = serde_json::from_str(&body)?;
-        let partitions = page["partitions"].as_array();
-        Ok(partitions.map_or(0, Vec::len))
+    pub(crate) async fn partitions(&self) -> usize {
+        let page = eventually("a status", WITHIN, async || self.status().await).await;
+        page["partitions"].as_array().map_or(0, Vec::len)
     }
 
     /// Waits until all these partitions are its own.
     pub(crate) async fn owns(&self, partitions: usize) {
         let what = format!("{} owns {partitions} partitions", self.kind.name());
         eventually(&what, WITHIN, async || match self.partitions().await {
-            Ok(found) if found == partitions => Ok(()),
+            found if found == partitions => Ok(()),
             other => Err(other),
         })
         .await;

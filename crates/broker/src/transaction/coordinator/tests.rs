@@ -329,13 +329,11 @@ fn a_transaction_whose_time_is_up_is_aborted_and_its_producer_fenced() {
     let opened = Opened::new();
     let producer = opened.begin("a");
     let participants = opened.participants();
-    let at = Instant::now() + TIMEOUT - Duration::from_secs(1);
-    assert!(opened.transactions.tick(participants, at).is_some());
+    let early = Instant::now() + TIMEOUT / 2;
+    assert!(opened.transactions.tick(participants, early).is_some());
     assert_eq!(opened.state("a"), "Ongoing");
 
-    let next = opened
-        .transactions
-        .tick(participants, at + Duration::from_secs(2));
+    let next = opened.transactions.tick(participants, early + TIMEOUT);
 
     assert_eq!(next, None);
     assert_eq!(opened.ends(0), (2, 2, 1));

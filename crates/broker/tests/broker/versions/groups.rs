@@ -53,7 +53,7 @@ pub(super) async fn membership(client: &mut RawClient, [join, sync, beat, leave]
         .with_metadata(Bytes::from_static(b"metadata"));
     let request = JoinGroupRequest::default()
         .with_group_id(group("members"))
-        .with_session_timeout_ms(5_000)
+        .with_session_timeout_ms(30_000)
         .with_protocol_type(text("consumer"))
         .with_protocols(vec![protocol]);
     let request = if join > 0 {

@@ -149,7 +149,7 @@ async fn what_is_given_up_is_aborted() {
     let publisher = publisher(&connection, "g");
     begin(&publisher).await;
     publish(&publisher, "t", &["a"]).await.expect("published");
-    let late = Effect::Delay(Duration::from_secs(3));
+    let late = Effect::Delay(Duration::from_secs(10));
     let late = broker.faults().inject(Fault::new(ApiKey::Produce, late));
     let late = late.expect("possible");
     let publishing = publisher.publish(vec![outgoing("t", "k", "b")]);

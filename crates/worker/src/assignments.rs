@@ -187,7 +187,7 @@ impl Assignments {
             Some(Held {
                 partition: &assignment.partition,
                 committed: assignment.committed,
-                watermark: assignment.watermark.next(),
+                watermark: assignment.watermark.position(),
                 outstanding: assignment.outstanding,
                 oldest: oldest.map(|(ticket, offset)| Oldest {
                     place: Place {
@@ -301,6 +301,12 @@ impl Assignments {
                 Some((partition.clone(), next))
             })
             .collect()
+    }
+
+    /// The watermark of each partition of which anything came.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (&TopicPartition, NextOffset)> {
+        let held = self.held.values().filter_map(|id| self.all[id.0].as_ref());
+        held.filter_map(|one| Some((&one.partition, one.watermark.position()?)))
     }
 
     /// The watermarks that have moved since this was last asked.

@@ -200,28 +200,29 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
 
     pub(crate) fn commit_offsets(&mut self) {
         self.offsets_due = None;
-        let mut looked = self.assignments.take_moved();
-        if !looked.is_empty() {
-            self.source.commit(&looked);
+        let moved = self.assignments.take_moved();
+        if !moved.is_empty() {
+            self.source.commit(&moved);
         }
-        let mut behind = std::mem::take(&mut self.behind);
-        behind.retain(|one| looked.iter().all(|(moved, _)| moved != one));
-        looked.extend(self.assignments.watermarks(&behind));
-        for (partition, next) in looked {
-            let Some(end) = self.source.end_offset(&partition) else {
+        let mut is_behind = false;
+        for (partition, next) in self.assignments.positions() {
+            let Some(end) = self.source.end_offset(partition) else {
                 continue;
             };
             let lag = (end.0 - next.0).max(0);
-            self.metrics.lag(&partition, lag);
-            if lag > 0 {
-                self.behind.push(partition);
-            }
+            self.metrics.lag(partition, lag);
+            is_behind |= lag > 0;
         }
-        // Nothing more may come of these, and yet their end become known better.
-        if !self.behind.is_empty() {
-            let wait = LOOK_AGAIN.max(self.guide.settings.offset_interval);
-            self.offsets_due = Some(Instant::now() + wait);
+        if is_behind {
+            self.look_again();
         }
+    }
+
+    /// Where a partition is not at its end, nothing may move, and yet its end does.
+    pub(crate) fn look_again(&mut self) {
+        let wait = LOOK_AGAIN.max(self.guide.settings.offset_interval);
+        self.offsets_due
+            .get_or_insert_with(|| Instant::now() + wait);
     }
 }
 

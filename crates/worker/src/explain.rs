@@ -80,10 +80,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                 topic: held.partition.topic.to_string(),
                 partition: held.partition.partition,
                 committed: held.committed.map(|offset| offset.0),
-                watermark: held.watermark.map(|offset| offset.0).or_else(|| {
-                    // What is below the first message that was read is finished by others.
-                    held.oldest.as_ref().map(|oldest| oldest.offset.0)
-                }),
+                watermark: held.watermark.map(|offset| offset.0),
                 end: self
                     .source
                     .end_offset(held.partition)

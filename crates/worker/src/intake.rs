@@ -112,6 +112,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
 
     pub(crate) fn received(&mut self, records: Vec<Record>) {
         self.in_flight += records.len();
+        self.look_again();
         let mut stale = 0;
         let mut messages = Vec::with_capacity(records.len());
         let mut redriven = Vec::new();

@@ -111,7 +111,6 @@ impl<H: Handler, S: Source, C: CommitStrategy> Worker<H, S, C> {
             ended_before_commit: 0,
             commit_retry: None,
             offsets_due: None,
-            behind: Vec::new(),
             phase: Phase::Running,
             stopping: false,
             fenced: BTreeMap::new(),
@@ -167,8 +166,6 @@ pub(crate) struct RunLoop<H: Handler, S, C> {
     pub(crate) commit_retry: Option<(Backoff, Instant)>,
     /// When the watermarks that have moved are committed to the group, and lag is looked at.
     pub(crate) offsets_due: Option<Instant>,
-    /// Partitions that were not at their end when that was done last.
-    pub(crate) behind: Vec<TopicPartition>,
     /// Partitions that have another owner in the store, and until when the group may take to say so.
     pub(crate) fenced: BTreeMap<TopicPartition, Instant>,
     /// Records taken from the source and not given back; the source bounds it.

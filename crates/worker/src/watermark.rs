@@ -81,6 +81,13 @@ impl Watermark {
         self.next
     }
 
+    /// The offset below which everything is finished: what is below the first record that came, others have finished.
+    /// `None` if none came.
+    pub(crate) fn position(&self) -> Option<NextOffset> {
+        let first = || self.oldest().map(|(_, offset)| NextOffset(offset.0));
+        self.next.or_else(first)
+    }
+
     /// The oldest unfinished record.
     pub(crate) fn oldest(&self) -> Option<(Ticket, Offset)> {
         let (offset, _) = self.tracked.front()?;

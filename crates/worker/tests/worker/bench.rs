@@ -161,6 +161,7 @@ pub(crate) struct Running {
     pub(crate) control: SourceControl,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) inspector: Inspector,
+    metrics: Registry,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), SourceError>>,
 }
@@ -179,6 +180,16 @@ impl Running {
             .send(())
             .expect("running");
         (&mut self.task).await.expect("no panic")
+    }
+
+    /// The value of a gauge with one set of labels; `None` if it tells nothing.
+    pub(crate) fn gauge(&self, name: &str) -> Option<i64> {
+        let mut told = String::new();
+        prometheus_client::encoding::text::encode(&mut told, &self.metrics).expect("a string");
+        let of_name = |line: &&str| line.starts_with(name);
+        let line = told.lines().find(of_name)?;
+        let (_, value) = line.rsplit_once(' ').expect("a value");
+        Some(value.parse().expect("a whole number"))
     }
 
     pub(crate) async fn crash(mut self) {
@@ -234,7 +245,8 @@ impl Bench {
             settings.clock.clone(),
             Retention::default(),
         );
-        let metrics = Metrics::register(&mut Registry::default(), GROUP);
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry, GROUP);
         let handler = Script(self.calls.clone(), self.store.clone());
         let worker = Worker::new(handler, source, strategy, settings, metrics);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -242,6 +254,7 @@ impl Bench {
             control,
             status: worker.status(),
             inspector: worker.inspector(),
+            metrics: registry,
             stop: Some(stop),
             task: tokio::spawn(worker.run(async {
                 // A dropped sender is a stop as well.

@@ -188,3 +188,29 @@ async fn the_inbox_is_pruned_by_age() {
     assert!(!bench.store.has_seen(&id));
     worker.stop().await.expect("left in good order");
 }
+
+#[tokio::test(start_paused = true)]
+async fn lag_is_told_though_nothing_moves() {
+    const LAG: &str = "longshore_consumer_lag_messages";
+    let bench = Bench::new(1);
+    let worker = bench.start();
+    let until_lag = async |lag| {
+        let what = format!("a lag of {lag}");
+        let told = |_: &Bench| worker.gauge(LAG) == Some(lag);
+        bench.until_true(&what, told).await;
+    };
+
+    bench.store.unavailable();
+    bench.produce("a", &["1"]);
+    until_lag(1).await;
+    bench.store.available();
+    until_lag(0).await;
+
+    bench.store.unavailable();
+    bench.produce("a", &["2"]);
+    until_lag(1).await;
+    bench.produce("a", &["3", "4"]);
+    until_lag(3).await;
+    bench.store.available();
+    until_lag(0).await;
+}

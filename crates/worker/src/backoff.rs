@@ -10,7 +10,7 @@ const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// The waits between tries during an outage.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     next: Duration,
 }
@@ -30,5 +30,11 @@ impl Backoff {
     /// Waits before the next try.
     pub(crate) async fn wait(&mut self) {
         tokio::time::sleep(self.delay()).await;
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -5,7 +5,7 @@ use longshore_event::ErrorKind;
 
 use crate::brake::Outcome;
 use crate::ending::Handled;
-use crate::journey::{Failed, Journey, Left};
+use crate::journey::{Failed, Journey};
 use crate::lanes::LaneId;
 use crate::message::Message;
 use crate::run_loop::RunLoop;
@@ -65,17 +65,17 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                     self.settle(&handled.trail, None);
                 }
             }
+            // What it waits for is told until it goes on.
+            Journey::Failed(failed) if failed.failure.is_outage() => {
+                self.wait_out(failed.message, failed.lane);
+            }
             Journey::Failed(failed) => {
                 self.guide.failing.ended(failed.lane);
                 self.failed_or_left(*failed);
             }
             Journey::Left(left) => {
-                let Left { message, lane } = *left;
-                self.guide.failing.ended(lane);
-                self.brake.left(lane);
-                self.assignments.abandon(message.place);
-                self.lanes.finish(lane, None);
-                self.let_message_go(&message);
+                self.brake.left(left.lane);
+                self.leave_message(&left.message, left.lane);
             }
         }
     }
@@ -119,9 +119,15 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         if self.assignments.may_start(message.place) {
             return self.lanes.put_back(lane, message);
         }
+        self.leave_message(&message, lane);
+    }
+
+    /// The message that is out of this lane is the next owner's.
+    pub(crate) fn leave_message(&mut self, message: &Message<H::Payload>, lane: LaneId) {
+        self.guide.failing.ended(lane);
         self.assignments.abandon(message.place);
         self.lanes.finish(lane, None);
-        self.let_message_go(&message);
+        self.let_message_go(message);
     }
 
     /// The message waits for its commit.

@@ -10,7 +10,6 @@ use longshore_event::{Envelope, ErrorKind};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use crate::backoff::Backoff;
 use crate::ending::{Handled, Sequence};
 use crate::handler::Decisions;
 use crate::lanes::{LaneId, LaneScope};
@@ -36,7 +35,7 @@ pub(crate) struct Guide<H> {
 pub(crate) enum Journey<P> {
     /// Its effects wait for their commit.
     Done(Box<Handled>),
-    /// It failed, and its immediate retries are used up: what comes next is not for the journey to decide.
+    /// It failed, and is not tried again at once: what comes next is not for the journey to decide.
     Failed(Box<Failed<P>>),
     /// The stay of its partition is over: its handler was dropped.
     Left(Box<Left<P>>),
@@ -96,7 +95,7 @@ impl<H: Handler> Guide<H> {
         }
     }
 
-    /// Runs the handler until it succeeds or its immediate retries are used up.
+    /// Runs the handler until it succeeds, its immediate retries are used up, or it meets an outage.
     async fn run(
         &self,
         envelope: &Envelope<H::Payload>,
@@ -104,8 +103,7 @@ impl<H: Handler> Guide<H> {
         lane: LaneId,
         metrics: &TopicMetrics,
     ) -> Result<Decisions, Failure> {
-        let mut started = Instant::now();
-        let mut outage = Backoff::new();
+        let started = Instant::now();
         loop {
             runs.count += 1;
             let now = self.settings.clock.now();
@@ -114,12 +112,10 @@ impl<H: Handler> Guide<H> {
                 return Ok(context.into_decisions());
             };
             if failure.is_outage() {
-                debug!(partition = %envelope.record().partition, offset = %envelope.record().offset, failure = ?failure, "handler waits for an outage to end");
+                debug!(partition = %envelope.record().partition, offset = %envelope.record().offset, failure = ?failure, "message waits for an outage to end");
                 runs.count -= 1;
                 self.told(lane, runs, &failure, None);
-                outage.wait().await;
-                started = Instant::now();
-                continue;
+                return Err(failure);
             }
             metrics.failed(failure.kind());
             runs.first_failed_at.get_or_insert(now);

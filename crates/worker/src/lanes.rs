@@ -54,7 +54,7 @@ impl LaneKey {
 }
 
 /// Stands for a lane while one of its messages is out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LaneId(usize);
 
 impl LaneId {
@@ -181,9 +181,11 @@ impl<M> Lanes<M> {
         }
     }
 
-    /// Notes which message of the lane is out.
+    /// Notes which message of the lane is out. One that goes out once more is out since it first was.
     pub(crate) fn went_out(&mut self, id: LaneId, place: Place) {
-        if let Some(lane) = &mut self.lanes[id.0] {
+        if let Some(lane) = &mut self.lanes[id.0]
+            && lane.going.is_none_or(|(before, _)| before != place)
+        {
             lane.going = Some((place, Instant::now()));
         }
     }

@@ -58,6 +58,7 @@ mod intake;
 mod journey;
 mod lanes;
 mod message;
+mod outage;
 mod parking;
 mod pending;
 mod tenure;

@@ -7,6 +7,7 @@ use longshore_event::{
 
 use crate::ParkedRow;
 use crate::assignments::Place;
+use crate::backoff::Backoff;
 use crate::lanes::{LaneKey, LaneScope};
 use crate::parking::Stay;
 
@@ -67,6 +68,8 @@ pub(crate) struct Parked {
 pub(crate) struct Runs {
     pub(crate) count: u32,
     pub(crate) first_failed_at: Option<Timestamp>,
+    /// The waits for outages to end, which are no failures.
+    pub(crate) outage: Backoff,
 }
 
 impl<P: Payload> Content<P> {
@@ -153,6 +156,7 @@ impl<P: Payload> Message<P> {
         let runs = Runs {
             count: row.attempts,
             first_failed_at: row.failure.map(|failure| failure.first_failed_at),
+            outage: Backoff::new(),
         };
         let parked = Parked {
             position: row.position,

@@ -162,6 +162,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     pub(crate) fn leave(&mut self, partitions: &[TopicPartition]) {
         self.assignments.leave(partitions);
         self.leave_take_over(partitions);
+        self.leave_out_of_reach();
         let assignments = &self.assignments;
         let may_start = |message: &Message<H::Payload>| assignments.may_start(message.place);
         let mut dropped = self.lanes.take_unless(may_start);

@@ -22,6 +22,7 @@ use crate::intake::{Step, Taken};
 use crate::journey::{Guide, Journey};
 use crate::lanes::{LaneScope, Lanes};
 use crate::message::Message;
+use crate::outage::OutOfReach;
 use crate::parking::Parking;
 use crate::pending::{at, changed, optional};
 use crate::rebalance::{Phase, Revocation};
@@ -99,6 +100,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> Worker<H, S, C> {
             arriving: Arc::default(),
             taking_over: Vec::new(),
             journeys: FuturesUnordered::new(),
+            out_of_reach: OutOfReach::new(),
             brake: Brake::new(guide.settings.brake),
             parking: Parking::new(
                 guide.settings.park.max_keys,
@@ -151,6 +153,7 @@ pub(crate) struct RunLoop<H: Handler, S, C> {
     pub(crate) taking_over: Vec<TopicPartition>,
     pub(crate) lanes: Lanes<Message<H::Payload>>,
     pub(crate) journeys: FuturesUnordered<BoxFuture<'static, Journey<H::Payload>>>,
+    pub(crate) out_of_reach: OutOfReach<H::Payload>,
     pub(crate) brake: Brake,
     /// Keys that wait in the store, and pages of them being read.
     pub(crate) parking: Parking,
@@ -180,6 +183,7 @@ enum Turn<P> {
     Ended(Journey<P>),
     Committed(Committed),
     CommitAgain,
+    OutageDue,
     ParkedDue,
     Loaded(Loaded),
     Backlog,
@@ -201,6 +205,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         let stopped = stop.is_terminated();
         let revocation_over = self.phase.deadline();
         let commit_again = self.commit_retry.as_ref().map(|(_, again)| *again);
+        let outage_due = self.out_of_reach.due();
         let parked_due = self.parked_due();
         let fenced_until = self.fenced.values().min().copied();
         tokio::select! {
@@ -212,6 +217,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Some(loaded) = self.loads.next() => Turn::Loaded(loaded),
             Some(ended) = self.journeys.next() => Turn::Ended(ended),
             () = at(commit_again), if self.committing.is_none() => Turn::CommitAgain,
+            () = at(outage_due) => Turn::OutageDue,
             () = at(parked_due) => Turn::ParkedDue,
             () = changed(&mut self.backlog) => Turn::Backlog,
             () = at(self.brake.probes_at()) => Turn::Probe,
@@ -246,6 +252,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
             Turn::Committed(committed) => self.committed(committed),
             // `advance` starts the commit, or the intake.
             Turn::CommitAgain | Turn::Backlog => {}
+            Turn::OutageDue => self.try_again(),
             Turn::ParkedDue => self.load_due(),
             Turn::Loaded(loaded) => self.loaded(loaded),
             Turn::Probe => self.brake.half_open(),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use longshore_worker::{PublishErrorKind, Settings};
+use longshore_worker::{OldestState, PublishErrorKind, Settings};
+use tokio::time::Instant;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Running};
 
 #[tokio::test(start_paused = true)]
 async fn work_waits_for_the_store_and_goes_on() {
@@ -124,6 +125,78 @@ async fn a_handler_that_needs_the_store_waits_for_it() {
         finished.iter().all(|one| one.parked.is_none()),
         "it waits in its lane, and its runs do not count"
     );
+}
+
+/// A worker with two hands, and twenty keys that need a service which is down.
+async fn out_of_reach(bench: &Bench) -> Running {
+    bench.calls.service_down(true);
+    for n in 1..=20 {
+        let (first, second) = (format!("unasked {n}"), format!("unasked {n} again"));
+        bench.produce(&format!("k-{n}"), &[&first, &second]);
+    }
+    let settings = Settings {
+        concurrency: 2,
+        ..bench.settings()
+    };
+    let worker = bench.start_with(settings, bench.group.join(2_000));
+    worker.control.assign(&bench.partitions());
+    bench
+        .until_true("the last one waits", |bench| {
+            bench.calls.started("unasked 20") > 0
+        })
+        .await;
+    worker
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_do_not_need_what_is_away_go_on() {
+    let bench = Bench::new(1);
+    let worker = out_of_reach(&bench).await;
+    bench.produce("other", &["1", "2"]);
+    bench.until("echoes", 2).await;
+    assert_eq!(bench.texts("echoes"), ["1", "2"]);
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    let report = worker.inspector.report().await.expect("it runs");
+    let oldest = report.partitions[0].oldest.as_ref().expect("it waits");
+    assert_eq!(oldest.state, OldestState::Handling);
+    assert_eq!(oldest.last_error.as_deref(), Some("not asked"));
+    let since = report
+        .at
+        .duration_since(oldest.since.expect("it was started"));
+    assert!(since.as_secs() >= 3_600, "{since}");
+
+    bench.calls.service_down(false);
+    bench.until("echoes", 42).await;
+    worker.stop().await.expect("left in good order");
+
+    let echoes = bench.texts("echoes");
+    for n in 1..=20 {
+        let of_key: Vec<_> = echoes
+            .iter()
+            .filter(|text| text.split(' ').nth(1) == Some(&n.to_string()))
+            .collect();
+        let (first, second) = (format!("unasked {n}"), format!("unasked {n} again"));
+        assert_eq!(of_key, [&first, &second]);
+    }
+    assert!(bench.log.records("notes.dlq").is_empty());
+    let finished = bench.store.finished();
+    assert!(finished.iter().all(|one| one.parked.is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_an_outage_to_end_is_left_to_the_next_owner_at_once() {
+    let bench = Bench::new(1);
+    let worker = out_of_reach(&bench).await;
+    let began = Instant::now();
+    worker.stop().await.expect("left in good order");
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert_eq!(bench.committed(), 0);
+
+    bench.calls.service_down(false);
+    let worker = bench.start();
+    bench.until("echoes", 40).await;
+    worker.stop().await.expect("left in good order");
+    assert_eq!(bench.committed(), 40);
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,9 +18,9 @@ pub(super) enum Must {
 }
 
 /// First words of notes, by how often they come: a later one of the same name makes it more frequent.
-pub(super) const KINDS: [&str; 21] = [
-    "plain", "plain", "plain", "plain", "slow", "ask", "flaky", "flaky", "late", "late", "poison",
-    "bad", "panic", "hang", "down", "set", "set", "set", "later", "cancel", "cancel",
+pub(super) const KINDS: [&str; 22] = [
+    "plain", "plain", "plain", "plain", "slow", "ask", "unasked", "flaky", "flaky", "late", "late",
+    "poison", "bad", "panic", "hang", "down", "set", "set", "set", "later", "cancel", "cancel",
 ];
 
 /// What a timer publishes.
@@ -128,6 +128,7 @@ impl Actor {
         match kind(&note.text) {
             "slow" => tokio::time::sleep(Duration::from_millis(fastrand::u64(50..900))).await,
             "ask" => self.store.ping().await?,
+            "unasked" if fastrand::bool() => return Err(Failure::outage("not asked")),
             "flaky" if context.attempt() <= 1 => Err(std::io::Error::other("not yet"))?,
             "late" if context.attempt() <= 3 => Err(std::io::Error::other("not yet"))?,
             "down" => Err(std::io::Error::other("always"))?,

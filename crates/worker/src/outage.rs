@@ -1,0 +1,80 @@
+//! Messages whose handlers met an outage. They keep their lanes and hold no hands, so that other keys go on.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use crate::lanes::LaneId;
+use crate::message::Message;
+use crate::run_loop::RunLoop;
+use crate::{CommitStrategy, Handler, Source};
+
+/// Messages that wait for an outage to end, each out of its lane until it is tried again.
+#[derive(Debug)]
+pub(crate) struct OutOfReach<P> {
+    waiting: BTreeMap<(Instant, LaneId), Message<P>>,
+}
+
+impl<P> OutOfReach<P> {
+    pub(crate) fn new() -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// When the first of them is tried again.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.waiting.keys().next().map(|(due, _)| *due)
+    }
+
+    fn wait(&mut self, mut message: Message<P>, lane: LaneId) {
+        let due = Instant::now() + message.runs.outage.delay();
+        self.waiting.insert((due, lane), message);
+    }
+
+    /// Those whose time has come.
+    fn take_due(&mut self) -> impl Iterator<Item = (LaneId, Message<P>)> {
+        let now = Instant::now();
+        let due = std::iter::from_fn(move || {
+            let first = self.waiting.first_entry()?;
+            (first.key().0 <= now).then(|| first.remove_entry())
+        });
+        due.map(|((_, lane), message)| (lane, message))
+    }
+
+    fn take_unless(&mut self, keep: impl Fn(&Message<P>) -> bool) -> Vec<(LaneId, Message<P>)> {
+        let taken = self.waiting.extract_if(.., |_, message| !keep(message));
+        taken.map(|((_, lane), message)| (lane, message)).collect()
+    }
+}
+
+impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
+    /// The message was not done for want of something that says nothing about it: it is tried again, for ever, here or by
+    /// the next owner.
+    pub(crate) fn wait_out(&mut self, message: Message<H::Payload>, lane: LaneId) {
+        self.brake.left(lane);
+        if self.assignments.may_start(message.place) {
+            return self.out_of_reach.wait(message, lane);
+        }
+        self.leave_message(&message, lane);
+    }
+
+    /// Messages that have waited for a while may be started again.
+    pub(crate) fn try_again(&mut self) {
+        for (lane, message) in self.out_of_reach.take_due() {
+            self.guide.failing.ended(lane);
+            self.lanes.put_back(lane, message);
+        }
+    }
+
+    /// Leaves what waits, and may not be started any more, to its next owner.
+    pub(crate) fn leave_out_of_reach(&mut self) {
+        let assignments = &self.assignments;
+        let left = self
+            .out_of_reach
+            .take_unless(|message| assignments.may_start(message.place));
+        for (lane, message) in left {
+            self.leave_message(&message, lane);
+        }
+    }
+}

@@ -90,6 +90,9 @@ async fn write(
     parked::release(database, connection, messages)
         .await
         .map_err(failed)?;
+    parked::keep(database, connection, messages)
+        .await
+        .map_err(failed)?;
     let rows: Vec<&OutboxRow> = messages.iter().flat_map(|one| &one.outbox).collect();
     outbox::insert(database, connection, &rows, now)
         .await

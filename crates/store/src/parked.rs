@@ -55,11 +55,16 @@ fn take_out_texts(condition: &str) -> Dialects<BySize> {
 }
 
 /// Nothing that is indexed changes, so that a retry costs a row and no index.
-static CLAIM_AGAIN: LazyLock<Dialects<BySize>> = LazyLock::new(|| {
-    Dialects::new(|database| BySize::new(|rows| claim_again_text(database, rows)))
-});
+static CLAIM_AGAIN: LazyLock<Dialects<BySize>> = LazyLock::new(|| change_texts(0));
 
-fn claim_again_text(database: Database, rows: usize) -> String {
+/// A message that holds its key died again after a redrive.
+static KEEP: LazyLock<Dialects<BySize>> = LazyLock::new(|| change_texts(1));
+
+fn change_texts(held: u8) -> Dialects<BySize> {
+    Dialects::new(|database| BySize::new(|rows| change_text(database, rows, held)))
+}
+
+fn change_text(database: Database, rows: usize, held: u8) -> String {
     let given = typed_parameters(rows, &AGAIN);
     let equal: Vec<String> = (1..)
         .zip(AGAIN)
@@ -67,7 +72,7 @@ fn claim_again_text(database: Database, rows: usize) -> String {
         .collect();
     let (position, changed) = equal.split_at(3);
     database.in_order(&format!(
-        "update parked set {} from (values {given}) as given where {} and held = 0",
+        "update parked set {} from (values {given}) as given where {} and held = {held}",
         changed.join(", "),
         position.join(" and ")
     ))
@@ -160,7 +165,7 @@ pub(crate) async fn claim(
         }
     }
     let claimed = take_out(connection, CLAIM.of(database), &done).await?
-        + change(database, connection, &again).await?;
+        + change(connection, CLAIM_AGAIN.of(database), &again).await?;
     Ok(claimed == (done.len() + again.len()) as u64)
 }
 
@@ -177,6 +182,19 @@ pub(crate) async fn release(
     take_out(connection, RELEASE.of(database), &released)
         .await
         .map(drop)
+}
+
+/// Tells of the dead messages that hold their keys why their redrives died. One that holds nothing tells nothing.
+pub(crate) async fn keep(
+    database: Database,
+    connection: &mut AnyConnection,
+    messages: &[Finished],
+) -> Result<(), Failed> {
+    let kept = messages
+        .iter()
+        .filter_map(|message| message.keeps.as_deref());
+    let kept: Vec<&ParkedRow> = kept.collect();
+    change(connection, KEEP.of(database), &kept).await.map(drop)
 }
 
 /// Puts in the rows of messages that do not come from here, or in the place of those that are there.
@@ -214,13 +232,13 @@ async fn take_out(
 }
 
 async fn change(
-    database: Database,
     connection: &mut AnyConnection,
+    texts: &'static BySize,
     rows: &[&ParkedRow],
 ) -> Result<u64, Failed> {
     let mut changed = 0;
     for chunk in rows.chunks(MAX_ROWS) {
-        let (text, size) = CLAIM_AGAIN.of(database).holding(chunk.len());
+        let (text, size) = texts.holding(chunk.len());
         // A row that is given twice changes once.
         let wanted = chunk.iter().chain(std::iter::repeat(&chunk[0])).take(size);
         let query = wanted.fold(sqlx::query(text), |query, row| bind_again(query, row));
@@ -250,6 +268,7 @@ mod tests {
             finds_by_index("parked", CLAIM.of(Database::Sqlite).holding(rows).0).await;
             finds_by_index("parked", RELEASE.of(Database::Sqlite).holding(rows).0).await;
             finds_by_index("parked", CLAIM_AGAIN.of(Database::Sqlite).holding(rows).0).await;
+            finds_by_index("parked", KEEP.of(Database::Sqlite).holding(rows).0).await;
         }
         reads_in_order("parked", &LANE).await;
     }

@@ -36,6 +36,7 @@ fn finished(id: &str, text: &'static str, sequence: i64) -> Finished {
         timers: Vec::new(),
         parked: None,
         releases: None,
+        keeps: None,
     }
 }
 

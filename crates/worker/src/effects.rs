@@ -30,6 +30,8 @@ pub struct Finished {
     pub parked: Option<Box<ParkedRow>>,
     /// A dead message that keeps its key parked, which this one, its redrive, frees.
     pub releases: Option<Position>,
+    /// A dead message that goes on keeping its key parked, with the reason why this one, its redrive, died as well.
+    pub keeps: Option<Box<ParkedRow>>,
 }
 
 /// How a commit makes sure that a message takes effect once.

@@ -204,11 +204,15 @@ impl<H: Handler> Guide<H> {
         if effects.claim == Claim::Inbox {
             effects.claim = Claim::Redrivable;
         }
-        // One that was redriven and died again is still held by its first death.
-        if self.holds_keys() && trail.arrival.redrive() == 0 {
+        if self.holds_keys() {
             let failure = Some(self.parked_failure(trail, failure));
-            let row = self.row(trail, &effects.position, ParkedState::Held, now, failure);
-            effects.parked = Some(row.into());
+            let row = self.row(trail, &position, ParkedState::Held, now, failure);
+            // After a redrive the key is still held by its first death.
+            let held = match trail.arrival.redrive() {
+                0 => &mut effects.parked,
+                _ => &mut effects.keeps,
+            };
+            *held = Some(row.into());
         }
         effects
     }
@@ -248,6 +252,7 @@ impl<H: Handler> Guide<H> {
             timers: Vec::new(),
             parked: None,
             releases: None,
+            keeps: None,
         }
     }
 

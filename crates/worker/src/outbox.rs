@@ -216,6 +216,7 @@ impl<S: CommandStore> Outbox<S> {
             timers: Vec::new(),
             parked: None,
             releases: None,
+            keeps: None,
         };
         let (store, committed) = (self.store.clone(), self.committed.clone());
         // Whoever gives up waiting must not leave events behind that nobody was told of.

@@ -246,6 +246,7 @@ impl Site {
             timers: Vec::new(),
             parked: None,
             releases: None,
+            keeps: None,
         };
         let commit = Commit {
             fences: &[],

@@ -53,6 +53,7 @@ fn caused(message: &Record, outbox: Vec<OutgoingRecord>) -> Finished {
         timers: Vec::new(),
         parked: None,
         releases: None,
+        keeps: None,
         outbox: outbox.into_iter().map(row).collect(),
     }
 }

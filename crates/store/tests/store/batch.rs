@@ -69,6 +69,7 @@ pub(crate) fn message(id: &str) -> Finished {
         timers: Vec::new(),
         parked: None,
         releases: None,
+        keeps: None,
     }
 }
 

@@ -146,6 +146,7 @@ on_every_store! {
         rows_are_drained_and_parked_again_in_one_commit,
         a_claim_on_a_row_that_is_gone_is_a_duplicate,
         a_redrive_releases_the_dead_message_of_its_key,
+        a_redrive_that_died_tells_of_the_message_that_holds_its_key,
         a_long_key_can_be_parked;
     upkeep:
         old_messages_are_forgotten_a_few_at_a_time,

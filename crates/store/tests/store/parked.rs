@@ -271,6 +271,33 @@ pub(crate) async fn a_redrive_releases_the_dead_message_of_its_key(store: &impl 
     nothing.expect("what is not there needs no release");
 }
 
+pub(crate) async fn a_redrive_that_died_tells_of_the_message_that_holds_its_key(
+    store: &impl Store,
+) {
+    let dead = ParkedRow {
+        state: ParkedState::Held,
+        ..row("a", position(0, 1))
+    };
+    let waiting = row("a", position(0, 2));
+    park(store, &[dead.clone(), waiting.clone()]).await;
+    let told = |held: &ParkedRow| ParkedRow {
+        state: ParkedState::Held,
+        attempts: 7,
+        failure: Some(failure()),
+        ..held.clone()
+    };
+    let died = |held: &ParkedRow| Finished {
+        keeps: Some(told(held).into()),
+        ..message(&format!("redrive of {}", held.position))
+    };
+
+    let nothing = row("a", position(0, 3));
+    let all = [died(&dead), died(&waiting), died(&nothing)];
+    store.commit_now(&all).await.expect("committed");
+
+    assert_eq!(lane(store, "a", 0).await, [told(&dead), waiting]);
+}
+
 pub(crate) async fn a_long_key_can_be_parked(store: &impl Store) {
     // Longer than PostgreSQL takes into an index, and not to be made shorter by compressing it.
     let noise = (0_u64..20_000).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8);

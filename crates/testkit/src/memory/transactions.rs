@@ -104,6 +104,7 @@ mod tests {
             timers: Vec::new(),
             parked: None,
             releases: None,
+            keeps: None,
         }
     }
 

@@ -275,6 +275,37 @@ async fn a_strict_worker_holds_the_key_of_a_dead_message_until_it_is_redriven() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_holds_a_key_tells_why_its_last_redrive_died() {
+    let bench = Bench::new(1).with_redrive();
+    let dead = bench.produce("a", &["fixable 1", "a 2"])[0].position();
+    let worker = start(&bench, |settings| settings.on_dead = OnDead::HoldKey);
+    bench.until("notes.dlq", 1).await;
+
+    redrive(&bench, &dead, RedriveAction::Handle, Some("down 1"));
+    bench.until("notes.dlq", 2).await;
+    let told = async || {
+        let report = worker.inspector.report().await.expect("it runs");
+        let lane = &report.parked[0];
+        (
+            lane.held,
+            lane.offset,
+            lane.last_error.clone(),
+            lane.attempts,
+        )
+    };
+    let expected = (true, dead.offset.0, Some("always".to_owned()), 6);
+    let seen = async {
+        while told().await != expected {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let seen = timeout(SOON, seen).await;
+    assert!(seen.is_ok(), "{:?}", told().await);
+    assert_eq!(bench.store.parked_rows().len(), 2);
+    worker.stop().await.expect("left in good order");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_discarded_message_frees_its_key() {
     let bench = Bench::new(1).with_redrive();
     let dead = bench.produce("a", &["poison 1", "a 2"])[0].position();

@@ -114,6 +114,13 @@ impl Tables {
         if let Some(position) = &message.releases {
             self.parked.remove(position);
         }
+        if let Some(kept) = &message.keeps
+            && let Some(held) = self.parked.get_mut(&kept.position)
+            && held.state == ParkedState::Held
+        {
+            (held.attempts, held.due_at) = (kept.attempts, kept.due_at);
+            held.failure.clone_from(&kept.failure);
+        }
         for row in &message.outbox {
             self.sequences.insert(row.id, row.sequence);
             self.outbox.insert((row.sequence, row.id), row.clone());

@@ -65,10 +65,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                     self.settle(&handled.trail, None);
                 }
             }
-            // What it waits for is told until it goes on.
-            Journey::Failed(failed) if failed.failure.is_outage() => {
-                self.wait_out(failed.message, failed.lane);
-            }
+            Journey::Failed(failed) if failed.failure.is_outage() => self.wait_out(*failed),
             Journey::Failed(failed) => {
                 self.guide.failing.ended(failed.lane);
                 self.failed_or_left(*failed);

@@ -114,7 +114,6 @@ impl<H: Handler> Guide<H> {
             if failure.is_outage() {
                 debug!(partition = %envelope.record().partition, offset = %envelope.record().offset, failure = ?failure, "message waits for an outage to end");
                 runs.count -= 1;
-                self.told(lane, runs, &failure, None);
                 return Err(failure);
             }
             metrics.failed(failure.kind());
@@ -128,15 +127,15 @@ impl<H: Handler> Guide<H> {
                 return Err(failure);
             };
             metrics.retried.inc();
-            self.told(lane, runs, &failure, Some(wait));
+            self.told(lane, *runs, &failure, wait);
             sleep(wait).await;
         }
     }
 
     /// Notes why the lane's message is not done yet, for whoever asks.
-    fn told(&self, lane: LaneId, runs: &Runs, failure: &Failure, wait: Option<Duration>) {
+    pub(crate) fn told(&self, lane: LaneId, runs: Runs, failure: &Failure, wait: Duration) {
         let now = self.settings.clock.now();
-        let wait = wait.and_then(|wait| SignedDuration::try_from(wait).ok());
+        let wait = SignedDuration::try_from(wait).ok();
         let failure = report::Failure {
             attempts: runs.count,
             message: failure.message(),

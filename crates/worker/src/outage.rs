@@ -1,9 +1,11 @@
 //! Messages whose handlers met an outage. They keep their lanes and hold no hands, so that other keys go on.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::journey::Failed;
 use crate::lanes::LaneId;
 use crate::message::Message;
 use crate::run_loop::RunLoop;
@@ -27,9 +29,8 @@ impl<P> OutOfReach<P> {
         self.waiting.keys().next().map(|(due, _)| *due)
     }
 
-    fn wait(&mut self, mut message: Message<P>, lane: LaneId) {
-        let due = Instant::now() + message.runs.outage.delay();
-        self.waiting.insert((due, lane), message);
+    fn wait(&mut self, message: Message<P>, lane: LaneId, wait: Duration) {
+        self.waiting.insert((Instant::now() + wait, lane), message);
     }
 
     /// Those whose time has come.
@@ -51,12 +52,19 @@ impl<P> OutOfReach<P> {
 impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
     /// The message was not done for want of something that says nothing about it: it is tried again, for ever, here or by
     /// the next owner.
-    pub(crate) fn wait_out(&mut self, message: Message<H::Payload>, lane: LaneId) {
+    pub(crate) fn wait_out(&mut self, failed: Failed<H::Payload>) {
+        let Failed {
+            mut message,
+            failure,
+            lane,
+        } = failed;
         self.brake.left(lane);
-        if self.assignments.may_start(message.place) {
-            return self.out_of_reach.wait(message, lane);
+        if !self.assignments.may_start(message.place) {
+            return self.leave_message(&message, lane);
         }
-        self.leave_message(&message, lane);
+        let wait = message.runs.outage.delay();
+        self.guide.told(lane, message.runs, &failure, wait);
+        self.out_of_reach.wait(message, lane, wait);
     }
 
     /// Messages that have waited for a while may be started again.

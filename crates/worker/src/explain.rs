@@ -36,6 +36,7 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
                 .map(|(key, lane)| parked_report(key, lane))
                 .collect(),
             in_flight: self.in_flight,
+            unwritten: self.strategy.unwritten(),
         }
     }
 

@@ -42,7 +42,7 @@ pub use status::Status;
 mod report;
 pub use report::{
     BrakeReport, BrakeState, Inspector, OldestReport, OldestState, ParkedReport, PartitionReport,
-    Report,
+    Report, UnwrittenTopic,
 };
 
 mod metrics;

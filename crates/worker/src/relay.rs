@@ -7,6 +7,7 @@
 mod backlog;
 mod load;
 mod queue;
+mod refusals;
 mod send;
 mod sending;
 mod task;
@@ -20,8 +21,10 @@ use longshore_event::TopicPartition;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
+use crate::report::UnwrittenTopic;
 use crate::{Clock, OutboxRow, Publisher, Store, StoreError};
 use backlog::Backlog;
+use refusals::Refusals;
 use task::Task;
 
 /// Requests waiting for the relay. At the bound, commits wait.
@@ -32,6 +35,7 @@ const REQUESTS: usize = 64;
 pub(crate) struct Relay {
     requests: mpsc::Sender<Request>,
     backlog: watch::Receiver<u64>,
+    refusals: Refusals,
 }
 
 /// What a relay is asked for.
@@ -87,16 +91,24 @@ impl Relay {
     pub(crate) fn spawn(store: Arc<impl Store>, publisher: impl Publisher, clock: Clock) -> Self {
         let (sender, requests) = mpsc::channel(REQUESTS);
         let (rows, backlog) = watch::channel(0);
-        tokio::spawn(Task::new(store, publisher, clock, requests, Backlog::new(rows)).run());
+        let refusals = Refusals::new(clock.clone());
+        let told = (Backlog::new(rows), refusals.clone());
+        tokio::spawn(Task::new(store, publisher, clock, requests, told).run());
         Self {
             requests: sender,
             backlog,
+            refusals,
         }
     }
 
     /// How many rows wait in the store, counted now and then while they do not all fit into memory; 0 while they do.
     pub(crate) fn backlog(&self) -> watch::Receiver<u64> {
         self.backlog.clone()
+    }
+
+    /// The topics that refuse what waits for them.
+    pub(crate) fn unwritten(&self) -> Vec<UnwrittenTopic> {
+        self.refusals.told()
     }
 
     /// Publishes rows that are committed. Waits only while the relay has too many requests before it.

@@ -45,6 +45,21 @@ pub struct Report {
     pub parked: Vec<ParkedReport>,
     /// Messages taken from the log that are not finished.
     pub in_flight: usize,
+    /// Topics that refuse committed records, which wait for them.
+    #[serde(default)]
+    pub unwritten: Vec<UnwrittenTopic>,
+}
+
+/// A topic that refuses what is to be published to it: it does not exist, say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnwrittenTopic {
+    /// Its name.
+    pub topic: String,
+    /// When it refused a record first.
+    pub since: Timestamp,
+    /// Why it did so last.
+    pub last_error: String,
 }
 
 /// The brake at one moment.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::pruning::Pruning;
 use crate::relay::Relay;
+use crate::report::UnwrittenTopic;
 use crate::{
     Clock, Commit, CommitError, CommitStrategy, Fence, Finished, OutboxBell, OutboxRow, ParkedHead,
     ParkedRow, Publisher, Refused, Retention, Store, StoreError, TimerChange,
@@ -152,6 +153,10 @@ impl<S: Store> CommitStrategy for StoreStrategy<S> {
 
     fn backlog(&self) -> Option<watch::Receiver<u64>> {
         Some(self.relay.backlog())
+    }
+
+    fn unwritten(&self) -> Vec<UnwrittenTopic> {
+        self.relay.unwritten()
     }
 
     async fn parked_heads(

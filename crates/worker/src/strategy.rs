@@ -5,7 +5,7 @@ use std::error::Error;
 use longshore_event::{Identity, TopicPartition};
 use tokio::sync::watch;
 
-use crate::{Finished, ParkedHead, ParkedRow};
+use crate::{Finished, ParkedHead, ParkedRow, UnwrittenTopic};
 
 /// Commits the effects of finished messages.
 ///
@@ -56,6 +56,11 @@ pub trait CommitStrategy: Send + Sync + 'static {
     /// How many committed records wait to be published, as far as they do not fit into memory; `None` if none ever wait.
     fn backlog(&self) -> Option<watch::Receiver<u64>> {
         None
+    }
+
+    /// The topics that refuse committed records, which wait for them.
+    fn unwritten(&self) -> Vec<UnwrittenTopic> {
+        Vec::new()
     }
 
     /// The first message of each parked lane of these partitions, the earliest due first; at most `limit` lanes.

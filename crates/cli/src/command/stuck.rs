@@ -134,6 +134,14 @@ fn print(output: Output, page: &StatusPage) -> std::io::Result<()> {
             ))?;
         }
     }
+    for unwritten in &report.unwritten {
+        output.line(format_args!(
+            "  topic {} refuses what is published, first {}: {}",
+            output.paint(Colour::Yellow, &unwritten.topic),
+            back(report.at, unwritten.since),
+            unwritten.last_error
+        ))?;
+    }
     if report.brake.state != BrakeState::Closed {
         let next = report.brake.next_probe.map(|next| ahead(report.at, next));
         output.line(format_args!(

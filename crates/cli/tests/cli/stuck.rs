@@ -59,6 +59,9 @@ fn page() -> Value {
              "firstFailedAt": null, "lastFailedAt": null, "lastError": "no such product", "nextTry": null}
         ],
         "inFlight": 3,
+        "unwritten": [
+            {"topic": "order.paid", "since": "2026-11-26T11:58:00Z", "lastError": "the topic does not exist"}
+        ],
         "store": {"inbox": 10, "outbox": 2, "timers": 1, "parked": 5}
     })
 }
@@ -83,6 +86,10 @@ async fn what_is_stuck_is_told_with_its_key_its_age_its_error_and_its_next_try()
         "paused: the brake is on: most of the recent messages failed"
     );
     assert_eq!(line("brake"), "brake: 9 of 10 failed; next probe in 5s");
+    assert_eq!(
+        line("topic"),
+        "topic order.paid refuses what is published, first 2m ago: the topic does not exist"
+    );
     assert_eq!(
         line("order.created/0"),
         "order.created/0 40 41 50 3 41 o-1 handling 1m ago 2 in 1s payment timed out"

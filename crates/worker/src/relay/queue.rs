@@ -153,6 +153,11 @@ impl TopicQueue {
         }
     }
 
+    /// Whether nothing waits here, nor in the store for want of room.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.sending.is_none() && !self.has_spilled()
+    }
+
     /// Forgets the rows of these partitions: they are somebody else's now. Returns what was held.
     pub(super) fn forget(&mut self, partitions: &[TopicPartition]) -> VecDeque<OutboxRow> {
         let (forgotten, kept) = std::mem::take(&mut self.rows)

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::{OutboxRow, PublishError, Publisher};
 
 /// What the rows of a batch are. A topic may have one batch of each kind under way: timers keep no order with others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Outbox,
     Timers,

@@ -17,6 +17,7 @@ use super::Request;
 use super::backlog::Backlog;
 use super::load::{Load, PAGE, Page};
 use super::queue::TopicQueue;
+use super::refusals::Refusals;
 use super::send::{Batch, Kind, Sent, send};
 use super::timers::{Claim, Claimed, Claiming, Timers};
 use crate::backoff::Backoff;
@@ -43,6 +44,7 @@ pub(super) struct Task<S, P> {
     is_rung: bool,
     queues: BTreeMap<Arc<str>, TopicQueue>,
     backlog: Backlog,
+    refusals: Refusals,
     /// Every row in memory, until it is cleared from the store: what is loaded again is not sent again.
     held: HashSet<Uuid>,
     sends: FuturesUnordered<BoxFuture<'static, Sent>>,
@@ -78,7 +80,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
         publisher: P,
         clock: Clock,
         requests: mpsc::Receiver<Request>,
-        backlog: Backlog,
+        (backlog, refusals): (Backlog, Refusals),
     ) -> Self {
         Self {
             store,
@@ -90,6 +92,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
             is_rung: false,
             queues: BTreeMap::new(),
             backlog,
+            refusals,
             held: HashSet::new(),
             sends: FuturesUnordered::new(),
             acknowledged: Vec::new(),
@@ -261,6 +264,8 @@ impl<S: Store, P: Publisher> Task<S, P> {
                 Err(error) => failed.push((row, error)),
             }
         }
+        let error = failed.first().map(|(_, error)| error);
+        self.refusals.sent(&sent.topic, sent.kind, error);
         match (sent.kind, self.queues.get_mut(&sent.topic)) {
             (Kind::Timers, _) => self.timers.sent(&sent.topic, &failed),
             (Kind::Outbox, Some(queue)) => queue.sent(failed),
@@ -421,10 +426,15 @@ impl<S: Store, P: Publisher> Task<S, P> {
 
     /// What could not be published of partitions that are handed over waits in the store for their next owner.
     fn forget(&mut self, partitions: &[TopicPartition]) {
-        for queue in self.queues.values_mut() {
+        for (topic, queue) in &mut self.queues {
             for row in queue.forget(partitions) {
                 self.held.remove(&row.id);
             }
+            if queue.is_empty() {
+                self.refusals.forget(topic, Kind::Outbox);
+            }
         }
+        // Those that are still this worker's are refused again.
+        self.refusals.forget_timers();
     }
 }

@@ -261,10 +261,21 @@ async fn a_missing_dead_letter_topic_holds_back_dead_letters_and_nothing_else() 
         .until_true("all is finished", |bench| bench.committed() == 3)
         .await;
     assert_eq!(bench.store.outbox_rows().len(), 2);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let report = worker.inspector.report().await.expect("it runs");
+    let [refused] = report.unwritten.as_slice() else {
+        panic!("{report:?}");
+    };
+    assert_eq!(refused.topic, "notes.dlq");
+    assert!(refused.last_error.contains("notes.dlq"), "{refused:?}");
+    let since = report.at.duration_since(refused.since);
+    assert!((59..=60).contains(&since.as_secs()), "{since}");
 
     bench.publisher.accept_topic("notes.dlq");
     bench.until("notes.dlq", 2).await;
     bench.until_published().await;
+    let report = worker.inspector.report().await.expect("it runs");
+    assert_eq!(report.unwritten, []);
     worker.stop().await.expect("left in good order");
     assert_eq!(bench.texts("notes.dlq"), ["poison 1", "poison 3"]);
 }

@@ -91,7 +91,7 @@ pub struct WorkerArgs {
     /// Records that wait in the store until their topic can be written; at the bound nothing is taken in
     #[arg(long, env = "LONGSHORE_MAX_UNPUBLISHED", default_value = "500000", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub max_unpublished: u64,
-    /// Keep the key of a dead message parked until the message is redriven or discarded
+    /// Keep the key of a dead message parked until the message is redriven or discarded; needs a store
     #[arg(long, env = "LONGSHORE_STRICT", value_parser = FalseyValueParser::new())]
     pub strict: bool,
     /// Wait and probe when a greater share than this of the recent messages failed; 1 never waits

@@ -35,6 +35,9 @@ impl<H: Handler> WorkerBuilder<H> {
         if let Some(dir) = &args.topics_dir {
             preflight::topics_are_described(dir, &self.reads)?;
         }
+        if args.strict && !matches!(self.strategy, Strategy::Store(_)) {
+            return Err(RunError::StrictWithoutStore);
+        }
         let group = args.group.as_deref().unwrap_or(self.name);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, group);

@@ -26,6 +26,11 @@ pub enum RunError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The worker is to hold keys, and has nothing to park their messages in.
+    #[error(
+        "--strict keeps the key of a dead message parked, and this worker has no store to park in; leave --strict out, or build the worker with a store"
+    )]
+    StrictWithoutStore,
     /// A property of the Kafka client is not accepted.
     #[error("the properties given with --kafka are not usable")]
     Properties(#[source] KafkaError),
@@ -79,6 +84,7 @@ impl RunError {
         match self {
             Self::TopicsDir(_)
             | Self::UndescribedTopic { .. }
+            | Self::StrictWithoutStore
             | Self::Properties(_)
             | Self::Services(ClientError::Address(_)) => 2,
             Self::Services(ClientError::Tls(_))

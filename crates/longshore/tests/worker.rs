@@ -331,6 +331,18 @@ async fn a_topic_that_no_file_describes_is_wrong_usage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn holding_keys_without_a_store_is_wrong_usage() {
+    let mut args = WorkerArgs::new("127.0.0.1:1");
+    args.strict = true;
+    let worker = WorkerBuilder::transactional("pinger", Answer).reads(Ping::TOPIC);
+
+    let error = refused(worker.connect(&args).await);
+
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("has no store"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_instance_on_one_sqlite_file_is_told_of_postgres() {
     let place = Place::with_topics(&["ping"]).await;
     let mut args = place.args();

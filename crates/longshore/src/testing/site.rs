@@ -23,7 +23,7 @@ use super::gate::StoreGate;
 use super::time::StandingClock;
 use crate::builder::Strategy;
 use crate::error::chain;
-use crate::{WorkerArgs, WorkerBuilder};
+use crate::{RunError, WorkerArgs, WorkerBuilder};
 
 /// Real time within which what is left of a crashed instance lets go of the store.
 const LET_GO: Duration = Duration::from_secs(5);
@@ -106,6 +106,8 @@ impl Site {
             }
             Strategy::Plain(handler) | Strategy::Transaction(handler) => (handler, None),
         };
+        let strict_in_vain = self.args.strict && store.is_none();
+        assert!(!strict_in_vain, "{}", RunError::StrictWithoutStore);
         let instance = match store {
             None if in_transactions => {
                 // A worker in transactions tells nobody in its process what it publishes.

@@ -142,6 +142,7 @@ async fn letters_are_chosen_by_what_failed_how_and_when() {
         (&["--key", "o-2"], &[42]),
         (&["--error", "no stock"], &[43]),
         (&["--error", "Refused: no"], &[43]),
+        (&["--error", "refused: NO"], &[43]),
         (&["--group", "audit"], &[44]),
         (&["--since", "2026-11-23T09:00:00Z"], &[45]),
         (

@@ -20,6 +20,16 @@ async fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["tail", "t", "--filter", "nothing"], "FIELD=VALUE"),
         (&["dlq", "show", "t", "12"], "PARTITION/OFFSET"),
         (&["dlq", "stats", "t", "--since", "soon"], "how long ago"),
+        (
+            &["dlq", "redrive", "t", "--fingerprint", ""],
+            "first characters",
+        ),
+        (
+            &["dlq", "list", "t", "--fingerprint", "timeout"],
+            "first characters",
+        ),
+        (&["dlq", "discard", "t", "--error", ""], "leave it out"),
+        (&["dlq", "list", "t", "--header", "=shop"], "KEY=VALUE"),
         (&["dlq", "redrive", "t", "--edit", "a=1"], "POINTER=JSON"),
         (&["dlq", "redrive", "t", "--limit", "0"], "--limit"),
         (&["dlq", "discard", "t", "--edit", "/a=1"], "--edit"),
@@ -34,6 +44,20 @@ async fn wrong_usage_exits_with_2_and_says_what_is_right() {
         assert_eq!(run.code, 2, "{arguments:?}: {run:#?}");
         assert!(run.stderr.contains(word), "{arguments:?}: {run:#?}");
         assert_eq!(run.stdout, "", "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_is_empty_in_the_environment_does_not_select_all() {
+    for name in [
+        "LONGSHORE_DLQ_FINGERPRINT",
+        "LONGSHORE_DLQ_ERROR",
+        "LONGSHORE_DLQ_HEADER",
+    ] {
+        let mut command = longshore(&["dlq", "discard", "t", "--yes"]);
+        command.env(name, "");
+        let run = run(command, b"").await;
+        assert_eq!(run.code, 2, "{name}: {run:#?}");
     }
 }
 

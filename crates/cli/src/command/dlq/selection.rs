@@ -13,15 +13,15 @@ use crate::moment::Moment;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Selection {
     /// The fingerprint of the failure, or its first characters, as `longshore dlq stats` tells it
-    #[arg(long, env = "LONGSHORE_DLQ_FINGERPRINT", value_name = "HEX")]
+    #[arg(long, env = "LONGSHORE_DLQ_FINGERPRINT", value_name = "HEX", value_parser = fingerprint)]
     #[serde(skip_serializing_if = "Option::is_none")]
     fingerprint: Option<String>,
     /// The key of the record
     #[arg(long, env = "LONGSHORE_DLQ_KEY", value_name = "KEY")]
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// A part of the error's type or text
-    #[arg(long, env = "LONGSHORE_DLQ_ERROR", value_name = "TEXT")]
+    /// A part of the error's type or text, in upper or lower case
+    #[arg(long, env = "LONGSHORE_DLQ_ERROR", value_name = "TEXT", value_parser = error_part)]
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     /// Failed at or after: a time (2026-11-23T08:00:00Z, 2026-11-23), or how long ago (15m, 2h)
@@ -49,9 +49,9 @@ impl Selection {
         };
         let key = self.key.as_deref().map(str::as_bytes);
         of_failure(&self.fingerprint, &|asked, letter| {
-            letter.fingerprint.starts_with(asked)
+            lower(&letter.fingerprint).starts_with(&lower(asked))
         }) && of_failure(&self.error, &|asked, letter| {
-            error_text(letter).contains(asked)
+            lower(&error_text(letter)).contains(&lower(asked))
         }) && key.is_none_or(|key| record.key.as_deref() == Some(key))
             && self.in_time(failed_at(record, letter))
             && self
@@ -66,6 +66,30 @@ impl Selection {
         };
         self.since.is_none_or(|since| at >= since.0) && self.until.is_none_or(|until| at < until.0)
     }
+}
+
+/// Nothing would be the beginning of every fingerprint, and select all.
+fn fingerprint(text: &str) -> Result<String, String> {
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match is_hex && !text.is_empty() {
+        true => Ok(lower(text)),
+        false => Err(
+            "write the fingerprint or its first characters (0-9, a-f), as `longshore dlq stats` tells it"
+                .into(),
+        ),
+    }
+}
+
+/// Nothing would be a part of every error, and select all.
+fn error_part(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("write a part of the error; for all errors, leave it out".into()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn lower(text: &str) -> String {
+    text.to_lowercase()
 }
 
 /// When it failed; where the dialect does not tell, the time of the record in the dead-letter topic.
@@ -120,9 +144,9 @@ mod tests {
             .expect("a letter")
             .fingerprint;
         let all = Selection {
-            fingerprint: Some(fingerprint[..6].to_owned()),
+            fingerprint: Some(fingerprint[..6].to_uppercase()),
             key: Some("o-1".into()),
-            error: Some("account 17".into()),
+            error: Some("ACCOUNT 17".into()),
             since: moment("2026-11-23T08:00:00Z"),
             until: moment("2026-11-23T08:00:01Z"),
             headers: vec![("ce_source".into(), "shop".into())],
@@ -162,6 +186,16 @@ mod tests {
         ] {
             assert!(!holds(&wrong), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_would_select_all_is_no_condition() {
+        assert_eq!(fingerprint("8C41d6").as_deref(), Ok("8c41d6"));
+        assert_eq!(error_part(" Timeout").as_deref(), Ok(" Timeout"));
+        for text in ["", " ", "8c41dg", "0x8c"] {
+            assert!(fingerprint(text).is_err(), "{text}");
+        }
+        assert!(error_part("").is_err() && error_part(" ").is_err());
     }
 
     #[test]

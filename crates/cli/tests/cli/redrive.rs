@@ -254,6 +254,34 @@ async fn an_edited_value_must_be_what_the_topic_takes_and_the_old_one_is_kept() 
 }
 
 #[tokio::test]
+async fn an_edit_that_takes_a_record_out_of_the_order_of_its_key_is_refused() {
+    let shop = Shop::with_redrives().await;
+    let mut all = letters(2);
+    all[1].value = Bytes::from_static(br#"{"orderId":7,"total":1}"#);
+    shop.fail(&all).await;
+
+    let other = ["--yes", "--edit", "/orderId=\"o-2\""];
+    let error = redrive(&shop, &other).await.failed();
+    assert!(
+        error.contains(
+            "the edit changes orderId, the key field of order.created, from \"o-1\" to \"o-2\""
+        ),
+        "{error}"
+    );
+    assert!(error.contains("nothing was sent: 2 of 2"), "{error}");
+    let with = ["--yes", "--edit-with", "sed 's/o-1/o-2/'"];
+    let error = redrive(&shop, &with).await.failed();
+    assert!(error.contains("nothing was sent: 1 of 2"), "{error}");
+    assert!(shop.records("shop.redrive").await.is_empty());
+
+    // One that did not name the record's key may be mended.
+    let mended = ["--yes", "--edit", "/orderId=\"o-1\""];
+    redrive(&shop, &mended).await.done();
+    let records = shop.records("shop.redrive").await;
+    assert_eq!(records[1]["value"]["orderId"], "o-1");
+}
+
+#[tokio::test]
 async fn a_discard_is_noted_for_the_group_and_not_redriven_later() {
     let shop = Shop::with_redrives().await;
     let mut all = letters(2);

@@ -50,7 +50,7 @@ pub(super) fn judge(
     }
 }
 
-/// The edited value, if it differs, checked against its topic's schema.
+/// The edited value, if it differs, checked against its topic's file.
 pub(super) async fn edited(
     job: &Job<'_>,
     record: &Record,
@@ -58,7 +58,7 @@ pub(super) async fn edited(
 ) -> Result<Option<Bytes>, String> {
     let new = job.edits.apply(record.value.as_ref()).await?;
     if let Some(new) = &new {
-        job.schemas.check(&letter.topic, new)?;
+        job.schemas.check(&letter.topic, record, new)?;
     }
     Ok(new)
 }

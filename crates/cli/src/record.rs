@@ -5,5 +5,5 @@ mod json;
 mod text;
 
 pub(crate) use filter::{FILTER_GRAMMAR, Filter};
-pub(crate) use json::write_json;
+pub(crate) use json::{write_json, write_json_with};
 pub(crate) use text::{printable, printable_bytes, write_text};

@@ -50,7 +50,12 @@ Examples:
   longshore dlq list order.created.dlq --header ce_source=shop --json")]
     List(list::ListArguments),
     /// One dead letter with its headers, its cause and its value
-    #[command(after_help = "Example:\n  longshore dlq show order.created 0/12")]
+    #[command(after_help = "\
+With --json, the record as `longshore tail --json` tells it, with the state and the failure of `longshore dlq list --json`.
+
+Examples:
+  longshore dlq show order.created 0/12
+  longshore dlq show order.created 0/12 --json | jq .failure")]
     Show(ShowArguments),
     /// Take dead letters back to the consumer group in which they failed, once and only once
     #[command(after_help = redrive::REDRIVE_HELP)]

@@ -9,9 +9,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use longshore_event::Record;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// Writes `record` and a line feed.
 pub(crate) fn write_json(out: &mut impl Write, record: &Record) -> io::Result<()> {
+    write_json_with(out, record, &[])
+}
+
+/// Writes `record` with more about it, and a line feed.
+pub(crate) fn write_json_with(
+    out: &mut impl Write,
+    record: &Record,
+    more: &[(&str, Value)],
+) -> io::Result<()> {
     out.write_all(b"{\"topic\":")?;
     write_string(out, &record.partition.topic)?;
     let (partition, offset) = (record.partition.partition, record.offset);
@@ -36,6 +46,9 @@ pub(crate) fn write_json(out: &mut impl Write, record: &Record) -> io::Result<()
     }
     out.write_all(b"]")?;
     write_value(out, record.value.as_deref())?;
+    for (name, value) in more {
+        write!(out, ",\"{name}\":{value}")?;
+    }
     out.write_all(b"}\n")
 }
 
@@ -73,7 +86,7 @@ fn write_string(out: &mut impl Write, text: &str) -> io::Result<()> {
 mod tests {
     use super::*;
     use longshore_event::{Headers, Offset, TopicPartition};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn line(key: Option<&'static [u8]>, value: Option<&'static [u8]>) -> Value {
         let mut headers = Headers::new();

@@ -65,6 +65,11 @@ async fn dead_letters_are_listed_and_shown_with_their_cause() {
         .json();
     assert_eq!(json[0]["failure"]["kind"], "transient");
     assert_eq!(json[1]["failure"]["offset"], 42);
+    let show = ["dlq", "show", "order.created", place, "--json"];
+    let shown = shop.run(&show).await.json().remove(0);
+    assert_eq!(shown["failure"], json[0]["failure"]);
+    assert_eq!(shown["state"], "open");
+    assert_eq!(shown["value"]["orderId"], "o-1");
 }
 
 #[tokio::test]

@@ -12,17 +12,21 @@ use super::selection::error_text;
 use super::settled::{Settled, State};
 use crate::arguments::Global;
 use crate::output::{Colour, Output};
-use crate::record::{printable, printable_bytes, write_json};
+use crate::record::{printable, printable_bytes, write_json_with};
 
 pub(super) async fn run(global: &Global, topic: &str, place: Place) -> anyhow::Result<()> {
     let record = find(global, topic, place).await?;
+    let settled = Settled::of(global, topic).await?;
+    let letter = AnyDeadLetter::read(&record);
+    let state = settled.state(place, letter.as_ref());
+    let mut out = io::stdout().lock();
     if global.json {
-        write_json(&mut io::stdout().lock(), &record)?;
+        let of_letter = [
+            ("state", json!(state.as_str())),
+            ("failure", json!(letter.as_ref().map(failure))),
+        ];
+        write_json_with(&mut out, &record, &of_letter)?;
     } else {
-        let settled = Settled::of(global, topic).await?;
-        let letter = AnyDeadLetter::read(&record);
-        let state = settled.state(place, letter.as_ref());
-        let mut out = io::stdout().lock();
         write(&mut out, global.output(), &record, letter.as_ref(), state)?;
     }
     Ok(())

@@ -282,6 +282,28 @@ async fn an_edit_that_takes_a_record_out_of_the_order_of_its_key_is_refused() {
 }
 
 #[tokio::test]
+async fn programs_are_told_that_nothing_is_meant_as_they_are_told_what_is() {
+    let shop = Shop::with_redrives().await;
+    let keys = |object: &Value| {
+        let keys = object.as_object().expect("an object").keys().cloned();
+        keys.collect::<Vec<_>>()
+    };
+    let known = redrive(&shop, &["--json", "--group", "shop"]).await.json();
+    for (command, yes) in [("redrive", false), ("discard", true)] {
+        let mut command = vec!["dlq", command, "order.created", "--json"];
+        command.extend(yes.then_some("--yes"));
+        let told = shop.run(&command).await.json().remove(0);
+        assert_eq!(keys(&told), keys(&known[0]));
+        assert_eq!(told["action"], command[1]);
+        assert_eq!(
+            (&told["selected"], &told["group"]),
+            (&0.into(), &Value::Null)
+        );
+        assert_eq!(told["done"], yes);
+    }
+}
+
+#[tokio::test]
 async fn a_discard_is_noted_for_the_group_and_not_redriven_later() {
     let shop = Shop::with_redrives().await;
     let mut all = letters(2);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::arguments::RedriveArguments;
 use super::edit::Edits;
+use super::plan::Plan;
 use super::schemas::Schemas;
 use crate::arguments::Global;
 use crate::command::dlq::audit;
@@ -40,7 +41,7 @@ pub(super) struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// `None` if there is nothing to do, which was told.
+    /// `None` if there are no letters from which the group could be told, so that there is nothing to do; that was told.
     pub(super) async fn new(
         global: &'a Global,
         action: RedriveAction,
@@ -55,6 +56,11 @@ impl<'a> Job<'a> {
                 Some(group) => group,
                 None => {
                     note(format_args!("There are no such dead letters in {topic}."));
+                    if global.json {
+                        let nothing = Plan::default();
+                        let nothing = nothing.as_json(verb(action), run.yes, &topic, None, None);
+                        global.output().json(&nothing)?;
+                    }
                     return Ok(None);
                 }
             },
@@ -140,10 +146,14 @@ impl<'a> Job<'a> {
 
     /// What the command is called.
     pub(super) fn verb(&self) -> &'static str {
-        match self.action {
-            RedriveAction::Handle => "redrive",
-            RedriveAction::Discard => "discard",
-        }
+        verb(self.action)
+    }
+}
+
+fn verb(action: RedriveAction) -> &'static str {
+    match action {
+        RedriveAction::Handle => "redrive",
+        RedriveAction::Discard => "discard",
     }
 }
 

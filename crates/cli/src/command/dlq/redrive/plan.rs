@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use anyhow::bail;
 use bytes::Bytes;
 use longshore_event::{AnyDeadLetter, MAX_ORIGINAL_VALUE_BYTES, Record};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Job;
 use super::letter::{Verdict, edited, judge};
@@ -128,28 +128,11 @@ impl Plan {
         refusal: Option<&str>,
     ) -> anyhow::Result<()> {
         let output = job.global.output();
-        let mut causes: Vec<_> = self.causes.iter().collect();
-        causes.sort_by(|(a, (x, _)), (b, (y, _))| y.cmp(x).then_with(|| a.cmp(b)));
         if output.json {
-            let causes = causes.iter().map(|(fingerprint, (count, sample))| {
-                json!({"fingerprint": fingerprint, "count": count, "sample": sample})
-            });
-            return output.json(&json!({
-                "action": job.verb(),
-                "done": yes,
-                "topic": job.topic,
-                "group": job.group,
-                "selected": self.letters.len(),
-                "edited": self.edited,
-                "skipped": {
-                    "settled": self.skipped.settled,
-                    "exhausted": self.skipped.exhausted,
-                    "unknown": self.skipped.unknown,
-                },
-                "causes": causes.collect::<Vec<_>>(),
-                "refusal": refusal,
-            }));
+            let group = Some(&*job.group);
+            return output.json(&self.as_json(job.verb(), yes, &job.topic, group, refusal));
         }
+        let causes = self.causes();
         if !self.is_empty() {
             let mut table = Table::new(&["FINGERPRINT", "COUNT", "ERROR"]);
             for (fingerprint, (count, sample)) in causes.iter().take(MAX_CAUSES_TOLD) {
@@ -181,6 +164,43 @@ impl Plan {
             None => note("Nothing was sent; --yes does it."),
         }
         Ok(())
+    }
+
+    /// The same for programs. The group is not known where no letters say it.
+    pub(super) fn as_json(
+        &self,
+        action: &str,
+        yes: bool,
+        topic: &str,
+        group: Option<&str>,
+        refusal: Option<&str>,
+    ) -> Value {
+        let causes = self.causes().into_iter();
+        let causes = causes.map(|(fingerprint, (count, sample))| {
+            json!({"fingerprint": fingerprint, "count": count, "sample": sample})
+        });
+        json!({
+            "action": action,
+            "done": yes,
+            "topic": topic,
+            "group": group,
+            "selected": self.letters.len(),
+            "edited": self.edited,
+            "skipped": {
+                "settled": self.skipped.settled,
+                "exhausted": self.skipped.exhausted,
+                "unknown": self.skipped.unknown,
+            },
+            "causes": causes.collect::<Vec<_>>(),
+            "refusal": refusal,
+        })
+    }
+
+    /// Those of the most letters first.
+    fn causes(&self) -> Vec<(&String, &(u64, String))> {
+        let mut causes: Vec<_> = self.causes.iter().collect();
+        causes.sort_by(|(a, (x, _)), (b, (y, _))| y.cmp(x).then_with(|| a.cmp(b)));
+        causes
     }
 
     /// What is left out and what is special.

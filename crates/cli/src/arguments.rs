@@ -1,6 +1,6 @@
 //! What every command takes: where the brokers are, and how to print.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::builder::FalseyValueParser;
@@ -86,14 +86,26 @@ impl Global {
 /// Where the topic files are.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TopicsDir {
-    /// The directory of the topic files (`*.toml`).
-    #[arg(
-        long,
-        env = "LONGSHORE_TOPICS_DIR",
-        default_value = "topics",
-        value_name = "DIR"
-    )]
-    pub(crate) topics_dir: PathBuf,
+    /// The directory of the topic files (`*.toml`) [default: topics]
+    #[arg(long = "topics-dir", env = "LONGSHORE_TOPICS_DIR", value_name = "DIR", value_parser = directory)]
+    pub(crate) given_topics_dir: Option<PathBuf>,
+}
+
+impl TopicsDir {
+    /// The directory that was named, which is there, or the default, which may not be.
+    pub(crate) fn path(&self) -> &Path {
+        self.given_topics_dir
+            .as_deref()
+            .unwrap_or(Path::new("topics"))
+    }
+}
+
+/// Whoever names a directory means one that is there; what it would check must not go unchecked for a slip.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    match Path::new(text).is_dir() {
+        true => Ok(text.into()),
+        false => Err("there is no such directory".into()),
+    }
 }
 
 /// Splits `key=value` at the first `=`.

@@ -50,7 +50,7 @@ pub(crate) async fn run(global: &Global, command: TopicsCommand) -> anyhow::Resu
     let output = global.output();
     match command {
         TopicsCommand::Plan(directory) => {
-            let desired = desired_topics(&TopicSpec::load_dir(&directory.topics_dir)?);
+            let desired = desired_topics(&TopicSpec::load_dir(directory.path())?);
             let admin = Admin::connect(&global.connection())?;
             print(output, &planned(&admin, &desired).await?)
         }

@@ -28,19 +28,9 @@ async fn the_broker_serves_until_it_is_told_to_stop() {
         .expect("an address")
         .to_owned();
 
-    run(
-        longshore(&[
-            "topics",
-            "list",
-            "--topics-dir",
-            "none",
-            "--brokers",
-            &brokers,
-        ]),
-        b"",
-    )
-    .await
-    .done();
+    run(longshore(&["topics", "list", "--brokers", &brokers]), b"")
+        .await
+        .done();
 
     let id = child.id().expect("running").to_string();
     let killed = tokio::process::Command::new("kill")

@@ -1,6 +1,18 @@
 //! Plan, apply, list.
 
-use crate::support::Shop;
+use crate::support::{Shop, run};
+
+/// The topics of the broker, listed where there are no topic files.
+async fn of_broker(shop: &Shop) -> String {
+    let mut list = shop.command(&["topics", "list"]);
+    list.current_dir(shop.path("broker"));
+    let run = run(list, b"").await;
+    assert!(
+        run.stderr.contains("There is no directory topics"),
+        "{run:?}"
+    );
+    run.done()
+}
 
 #[tokio::test]
 async fn an_apply_makes_what_the_plan_says_and_a_second_one_changes_nothing() {
@@ -70,19 +82,13 @@ async fn nothing_is_shrunk_or_deleted_unless_that_is_allowed() {
     let refused = shop.run(&["topics", "apply", "--yes"]).await.failed();
     assert!(refused.contains("nothing was changed"), "{refused}");
     assert!(refused.contains("--allow-destructive"), "{refused}");
-    let listed = shop
-        .run(&["topics", "list", "--topics-dir", "none"])
-        .await
-        .done();
+    let listed = of_broker(&shop).await;
     assert!(listed.contains("order.created      3"), "{listed}");
 
     shop.run(&["topics", "apply", "--yes", "--allow-destructive"])
         .await
         .done();
-    let listed = shop
-        .run(&["topics", "list", "--topics-dir", "none"])
-        .await
-        .done();
+    let listed = of_broker(&shop).await;
     assert!(listed.contains("order.created      1"), "{listed}");
 
     shop.write(
@@ -125,6 +131,25 @@ async fn a_topic_that_no_file_names_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_directory_that_is_named_must_be_there() {
+    let shop = Shop::open().await;
+    for command in [
+        &["topics", "list"][..],
+        &["produce", "order.created", "--file", "-"],
+        &["dlq", "redrive", "order.created"],
+    ] {
+        let named = [command, &["--topics-dir", "topisc"]].concat();
+        let named = shop.run(&named).await;
+        let mut from_environment = shop.command(command);
+        from_environment.env("LONGSHORE_TOPICS_DIR", "topisc");
+        for run in [named, run(from_environment, b"").await] {
+            assert_eq!(run.code, 2, "{run:?}");
+            assert!(run.stderr.contains("there is no such directory"), "{run:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_fault_in_a_file_is_told_with_its_line_and_nothing_is_done() {
     let shop = Shop::open().await;
     shop.write(
@@ -135,10 +160,7 @@ async fn a_fault_in_a_file_is_told_with_its_line_and_nothing_is_done() {
     let error = shop.run(&["topics", "apply"]).await.failed();
 
     assert!(error.contains("bad.toml:3: "), "{error}");
-    let listed = shop
-        .run(&["topics", "list", "--topics-dir", "none"])
-        .await
-        .done();
+    let listed = of_broker(&shop).await;
     assert!(!listed.contains("order.created"), "{listed}");
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Checked {
 impl Rules {
     /// Those of the topic's file, with what the command line says instead.
     pub(super) fn of(arguments: &ProduceArguments) -> anyhow::Result<Self> {
-        let dir = &arguments.directory.topics_dir;
+        let dir = arguments.directory.path();
         let specs = if dir.is_dir() {
             TopicSpec::load_dir(dir)?
         } else {

@@ -19,7 +19,7 @@ const DELETION_CHECK: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(global: &Global, arguments: ApplyArguments) -> anyhow::Result<()> {
     let output = global.output();
-    let desired = desired_topics(&TopicSpec::load_dir(&arguments.directory.topics_dir)?);
+    let desired = desired_topics(&TopicSpec::load_dir(arguments.directory.path())?);
     let admin = Admin::connect(&global.connection())?;
     let plan = planned(&admin, &desired).await?;
     if !output.json {

@@ -68,9 +68,9 @@ pub(super) async fn run(global: &Global, directory: &TopicsDir) -> anyhow::Resul
     Ok(())
 }
 
-/// A directory that is not there is no error here: the topics of the brokers can be listed all the same.
+/// Without the default directory it is no error here: the topics of the brokers can be listed all the same.
 fn specs(directory: &TopicsDir) -> Result<Vec<TopicSpec>, LoadError> {
-    match TopicSpec::load_dir(&directory.topics_dir) {
+    match TopicSpec::load_dir(directory.path()) {
         Err(LoadError::Read { path, source }) if source.kind() == io::ErrorKind::NotFound => {
             let path = path.display();
             note(format_args!(

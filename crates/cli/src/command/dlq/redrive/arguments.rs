@@ -128,7 +128,7 @@ impl std::convert::From<DiscardArguments> for RedriveArguments {
             // Giving up what is redriven again and again is what the guard is for.
             max_redrives: u32::MAX,
             directory: TopicsDir {
-                topics_dir: "topics".into(),
+                given_topics_dir: None,
             },
         }
     }

@@ -97,7 +97,7 @@ pub(crate) struct RedriveArguments {
         conflicts_with = "resume"
     )]
     pub(super) edits: Vec<Edit>,
-    /// Give each value to the standard input of this shell command; what it writes is the new value
+    /// Give each value to the standard input of this shell command; what it writes, at most 512 KiB, is the new value
     #[arg(long, env = "LONGSHORE_DLQ_EDIT_WITH", value_name = "COMMAND")]
     pub(super) edit_with: Option<String>,
     /// Refuse letters that were redriven so often before

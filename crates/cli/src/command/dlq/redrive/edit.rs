@@ -8,11 +8,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use longshore_event::Limits;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStderr, ChildStdout, Command};
 
 /// How long an editing command may take for one value.
 const COMMAND: Duration = Duration::from_secs(30);
@@ -56,7 +57,9 @@ impl Edits {
         if let Some(command) = &self.command {
             new = Some(piped(command, new.as_deref().unwrap_or_default()).await?);
         }
-        Ok(new.filter(|new| old != Some(new)))
+        let new = new.filter(|new| old != Some(new));
+        within_limit(new.as_ref().map_or(0, Bytes::len))?;
+        Ok(new)
     }
 }
 
@@ -186,10 +189,15 @@ async fn piped(command: &str, value: &[u8]) -> Result<Bytes, String> {
             // A command that does not read its input closes the pipe early, and may.
             stdin.write_all(value).await.ok();
         }
+        Ok(())
     };
-    let both = async { tokio::join!(feed, child.wait_with_output()).1 };
-    let output = match tokio::time::timeout(COMMAND, both).await {
-        Ok(output) => output.map_err(cannot)?,
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let all = async {
+        let ended = async { child.wait().await.map_err(cannot) };
+        tokio::try_join!(ended, new_value(stdout), said(stderr), feed)
+    };
+    let (status, mut new, said, ()) = match tokio::time::timeout(COMMAND, all).await {
+        Ok(all) => all?,
         Err(_) => {
             return Err(format!(
                 "the editing command took longer than {} s",
@@ -197,15 +205,9 @@ async fn piped(command: &str, value: &[u8]) -> Result<Bytes, String> {
             ));
         }
     };
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said: String = said.trim().chars().take(MAX_SAID_CHARS).collect();
-        return Err(format!(
-            "the editing command failed ({}): {said}",
-            output.status
-        ));
+    if !status.success() {
+        return Err(format!("the editing command failed ({status}): {said}"));
     }
-    let mut new = output.stdout;
     if new.last() == Some(&b'\n') && value.last() != Some(&b'\n') {
         new.pop();
     }
@@ -213,6 +215,48 @@ async fn piped(command: &str, value: &[u8]) -> Result<Bytes, String> {
         return Err("the editing command wrote nothing".to_owned());
     }
     Ok(new.into())
+}
+
+/// What the command writes, which is not read on once it is too large: who writes without end must not fill the memory.
+async fn new_value(stdout: Option<ChildStdout>) -> Result<Vec<u8>, String> {
+    let mut new = Vec::new();
+    if let Some(stdout) = stdout {
+        let mut bounded = stdout.take(max_value_bytes() as u64 + 1);
+        let read = bounded.read_to_end(&mut new).await;
+        read.map_err(|error| format!("what the editing command writes cannot be read: {error}"))?;
+    }
+    // The line feed at its end may be none of the value's.
+    let bytes = new.len() - usize::from(new.last() == Some(&b'\n'));
+    within_limit(bytes).map(|()| new)
+}
+
+/// The beginning of what the command says; the rest is read and left, so that it can go on.
+async fn said(stderr: Option<ChildStderr>) -> Result<String, String> {
+    let mut said = Vec::new();
+    if let Some(mut stderr) = stderr {
+        let mut bounded = (&mut stderr).take(MAX_SAID_CHARS as u64 * 4);
+        bounded.read_to_end(&mut said).await.ok();
+        tokio::io::copy(&mut stderr, &mut tokio::io::sink())
+            .await
+            .ok();
+    }
+    let said = String::from_utf8_lossy(&said);
+    Ok(said.trim().chars().take(MAX_SAID_CHARS).collect())
+}
+
+/// A worker takes no larger value: the letter would be dead again.
+fn within_limit(bytes: usize) -> Result<(), String> {
+    let allowed = max_value_bytes();
+    match bytes <= allowed {
+        true => Ok(()),
+        false => Err(format!(
+            "the edited value has more than the {allowed} bytes that workers take"
+        )),
+    }
+}
+
+fn max_value_bytes() -> usize {
+    Limits::default().value_bytes
 }
 
 #[cfg(test)]
@@ -298,6 +342,16 @@ mod tests {
             .apply(Some(&old))
             .await;
         assert!(error.expect_err("failed").contains("no such field"));
+        let error = with("yes").apply(Some(&old)).await.expect_err("endless");
+        assert!(error.contains("more than the 524288 bytes"), "{error}");
+        let much = with("head -c 1000000 /dev/zero >&2; exit 3")
+            .apply(Some(&old))
+            .await;
+        assert!(much.expect_err("failed").contains("failed"));
+        let most = with("head -c 524288 /dev/zero; echo")
+            .apply(Some(&old))
+            .await;
+        assert_eq!(most.expect("fits").map(|new| new.len()), Some(524_288));
         assert!(
             with("true").apply(Some(&old)).await.is_err(),
             "nothing written"

@@ -459,6 +459,15 @@ async fn a_run_that_was_stopped_says_how_to_go_on_and_does() {
 
     let (code, error) = interrupted(&shop, "-INT").await;
     assert_eq!(code, Some(1), "{error}");
+    let again = hint(&error).join(" ");
+    assert!(again.contains(" --rate 20 "), "{again}");
+    assert!(
+        again.contains(&format!(" --brokers {} ", shop.brokers())),
+        "{again}"
+    );
+    let run = again.split("--resume ").nth(1).expect("an id");
+    let run = run.split(' ').next().expect("an id");
+    assert!(error.contains(&format!("Run {run} begins.")), "{error}");
     let sent = redriven(&shop).await.len();
     assert!(sent < 1000, "it was stopped: {sent}");
     let stopped = shop.records("longshore.redrives").await;
@@ -472,7 +481,11 @@ async fn a_run_that_was_stopped_says_how_to_go_on_and_does() {
     };
     shop.fail(&[late]).await;
 
-    let told = shop.run(&hint(&error)).await.done();
+    let faster: Vec<_> = hint(&error)
+        .into_iter()
+        .map(|word| if word == "20" { "2000" } else { word })
+        .collect();
+    let told = shop.run(&faster).await.done();
 
     assert!(
         told.contains("1000 of 1000 dead letters redriven"),
@@ -617,6 +630,38 @@ async fn a_letter_that_cannot_be_written_harms_no_other() {
     assert!(again.stdout.contains("9 of 10 dead letters"), "{again:?}");
     again.failed();
     assert_eq!(origins(&redriven(&shop).await), expected);
+}
+
+#[tokio::test]
+async fn what_may_be_secret_is_not_repeated_by_the_hint_how_to_go_on() {
+    let shop = Shop::with_redrives().await;
+    shop.fail(&letters(1)).await;
+    let refusal = Effect::Fail(ResponseError::TopicAuthorizationFailed);
+    let refusal = Fault::new(ApiKey::AddPartitionsToTxn, refusal);
+    shop.faults().inject(refusal).expect("possible");
+
+    let given = [
+        "--yes",
+        "--kafka",
+        "client.id=hush",
+        "--topics-dir",
+        "topics",
+        "--edit",
+        "/total=2",
+    ];
+    let error = redrive(&shop, &given).await.failed();
+
+    assert!(!error.contains("hush"), "{error}");
+    assert!(error.contains("--kafka may hold a password"), "{error}");
+    let again = hint(&error);
+    assert!(
+        again
+            .windows(2)
+            .any(|two| two == ["--topics-dir", "topics"]),
+        "{again:?}"
+    );
+    shop.run(&again).await.done();
+    assert_each_once(&redriven(&shop).await, 1);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use longshore_event::{AnyDeadLetter, RedriveAction};
@@ -32,6 +33,8 @@ pub(super) struct Job<'a> {
     pub(super) selection: Selection,
     pub(super) edits: Edits,
     pub(super) schemas: Schemas,
+    /// Where they are from, if that was said.
+    pub(super) topics_dir: Option<PathBuf>,
     pub(super) limit: Option<u64>,
     pub(super) max_redrives: u32,
     /// By partition, the end of the dead-letter topic: the run is about nothing younger.
@@ -75,6 +78,7 @@ impl<'a> Job<'a> {
             by: run.by.unwrap_or_else(audit::whoami),
             action,
             schemas: Schemas::load(&edits, arguments.directory.path())?,
+            topics_dir: arguments.directory.given_topics_dir,
             edits,
             topic,
             group,
@@ -132,6 +136,7 @@ impl<'a> Job<'a> {
             by: run.by.unwrap_or_else(audit::whoami),
             action,
             schemas: Schemas::load(&edits, arguments.directory.path())?,
+            topics_dir: arguments.directory.given_topics_dir,
             edits,
             topic,
             group: entry.group,

@@ -72,6 +72,8 @@ pub(super) async fn all(
     };
     // Whoever looks into the redrive topic later finds every run in the audit: the entry comes first.
     sender.audit(Phase::Started).await?;
+    // A process that is killed tells nothing at its end.
+    note(format_args!("Run {} begins.", job.id));
     let outcome = sender.run(stop).await;
     sender.progress.finish_and_clear();
     sender.end(&plan, outcome).await

@@ -1,5 +1,8 @@
 //! How a run ended: its last word in the audit and to the user, and how to go on with it.
 
+use std::borrow::Cow;
+use std::fmt::Display;
+
 use anyhow::{anyhow, bail};
 use jiff::Timestamp;
 use longshore_kafka::KafkaError;
@@ -54,6 +57,9 @@ impl Sender<'_> {
         });
         let audited = audited.await;
         self.report(plan, outcome.as_ref().ok().copied(), is_done)?;
+        if !is_done {
+            self.note_untold();
+        }
         let end = outcome.map_err(|error| anyhow!("{error:#}; go on with: {}", self.again()))?;
         match audited {
             Ok(audited) => audited?,
@@ -119,16 +125,37 @@ impl Sender<'_> {
     /// The command that goes on with the run.
     fn again(&self) -> String {
         let job = self.job;
-        let with = match job.edits.command {
-            Some(_) => " --edit-with COMMAND",
-            None => "",
-        };
-        format!(
-            "longshore dlq {} {} --exact --resume {}{with} --yes",
+        let mut again = format!(
+            "longshore dlq {} {} --exact --resume {}",
             job.verb(),
-            job.topic,
+            quoted(&job.topic),
             job.id
-        )
+        );
+        let mut give = |flag: &str, value: &dyn Display| {
+            again.push_str(&format!(" {flag} {}", quoted(&value.to_string())));
+        };
+        if job.edits.command.is_some() {
+            give("--edit-with", &"COMMAND");
+        }
+        if let Some(rate) = job.rate {
+            give("--rate", &rate);
+        }
+        if let Some(dir) = &job.topics_dir {
+            give("--topics-dir", &dir.display());
+        }
+        if let Some(brokers) = &job.global.given_brokers {
+            give("--brokers", brokers);
+        }
+        again + " --yes"
+    }
+
+    /// What the command that goes on with the run does not say.
+    fn note_untold(&self) {
+        if !self.job.global.kafka.is_empty() {
+            note(
+                "The properties of --kafka may hold a password and are not repeated below: give them as before.",
+            );
+        }
     }
 
     fn verdict(&self, end: End) -> anyhow::Result<()> {
@@ -159,6 +186,15 @@ impl Sender<'_> {
     }
 }
 
+/// As a shell reads it back.
+fn quoted(text: &str) -> Cow<'_, str> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:,@+".contains(letter);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', "'\\''")).into(),
+    }
+}
+
 impl Job<'_> {
     pub(super) fn entry(&self, plan: &Plan, before: u64) -> Entry {
         Entry {
@@ -183,6 +219,24 @@ impl Job<'_> {
             selected: plan.letters.len() as u64 + before,
             acknowledged: before,
             failed: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_is_quoted() {
+        for (text, expected) in [
+            ("order.created.dlq", "order.created.dlq"),
+            ("k-1:9092,k-2:9092", "k-1:9092,k-2:9092"),
+            ("my topics", "'my topics'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(text), expected);
         }
     }
 }

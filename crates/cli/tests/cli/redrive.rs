@@ -227,6 +227,20 @@ async fn an_edited_value_must_be_what_the_topic_takes_and_the_old_one_is_kept() 
     assert!(error.contains("there is nothing at \"items\""), "{error}");
     assert!(shop.records("shop.redrive").await.is_empty());
 
+    let dry = redrive(&shop, &["--edit", "/total=2"]).await;
+    for shown in [
+        r#"before  {"orderId":"o-1","total":1}"#,
+        r#"after   {"orderId":"o-1","total":2}"#,
+    ] {
+        assert!(dry.stderr.contains(shown), "{dry:?}");
+    }
+    let dry = redrive(&shop, &["--edit", "/total=2", "--json"])
+        .await
+        .json();
+    let example = &dry[0]["example"];
+    assert_eq!(example["before"], r#"{"orderId":"o-1","total":1}"#);
+    assert_eq!(example["after"], r#"{"orderId":"o-1","total":2}"#);
+
     let edit = [
         "--yes",
         "--limit",
@@ -380,7 +394,8 @@ async fn a_redrive_that_would_not_arrive_is_refused_with_what_to_do() {
 
 /// Starts a redrive of 20 letters a second; returns when it has sent a few.
 async fn start_slowly(shop: &Shop) -> Child {
-    let slow = [&REDRIVE[..], &["--yes", "--rate", "20"]].concat();
+    let slow = ["--yes", "--rate", "20", "--edit", "/total=2"];
+    let slow = [&REDRIVE[..], &slow].concat();
     let mut command = shop.command(&slow);
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the binary starts");
@@ -481,6 +496,7 @@ async fn a_run_that_was_stopped_says_how_to_go_on_and_does() {
     };
     shop.fail(&[late]).await;
 
+    assert!(!error.contains("edited"), "not all were sent: {error}");
     let faster: Vec<_> = hint(&error)
         .into_iter()
         .map(|word| if word == "20" { "2000" } else { word })

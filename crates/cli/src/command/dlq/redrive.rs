@@ -10,6 +10,7 @@
 
 mod arguments;
 mod edit;
+mod example;
 mod job;
 mod letter;
 mod plan;

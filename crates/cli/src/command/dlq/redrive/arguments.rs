@@ -27,7 +27,7 @@ half sent. So no letter goes twice, whatever happens to runs. A run that was sto
 --group is needed when letters of several groups are meant, and for letters of other systems than Longshore.
 
 Edits are made before anything is sent; edited values must be what the topic's JSON Schema asks for, and keep the field \
-that the topic's file names as the key. The value before \
+that the topic's file names as the key. A dry run shows the first of them before and after. The value before \
 stays in the header longshore-redrive-original-value if it has at most 12 KiB, and in the dead letter. Who did what is \
 told in the topic longshore.redrives.
 

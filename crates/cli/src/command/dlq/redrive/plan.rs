@@ -8,6 +8,7 @@ use longshore_event::{AnyDeadLetter, MAX_ORIGINAL_VALUE_BYTES, Record};
 use serde_json::{Value, json};
 
 use super::Job;
+use super::example::Example;
 use super::letter::{Verdict, edited, judge};
 use crate::command::dlq::Place;
 use crate::command::dlq::letters::{Letters, place};
@@ -35,6 +36,7 @@ pub(super) struct Plan {
     faults: Vec<String>,
     faulty: u64,
     edited: u64,
+    example: Option<Example>,
     /// Old values that are too large for a header.
     large: u64,
     /// Whether there are more letters than the limit allows.
@@ -79,8 +81,10 @@ impl Plan {
         let Some(letter) = letter else { return };
         match edited(job, record, letter).await {
             Ok(None) => {}
-            Ok(Some(_)) => {
+            Ok(Some(edited)) => {
                 self.edited += 1;
+                self.example
+                    .get_or_insert_with(|| Example::new(record, &edited));
                 let old = record.value.as_ref().map_or(0, Bytes::len);
                 self.large += u64::from(old > MAX_ORIGINAL_VALUE_BYTES);
             }
@@ -156,6 +160,10 @@ impl Plan {
             job.group
         ))?;
         self.tell_details(job);
+        self.tell_edits();
+        if let Some(example) = &self.example {
+            example.tell();
+        }
         match refusal {
             _ if self.is_empty() => note("There is nothing to do."),
             Some(refusal) => note(format_args!(
@@ -186,6 +194,7 @@ impl Plan {
             "group": group,
             "selected": self.letters.len(),
             "edited": self.edited,
+            "example": self.example.as_ref().map(Example::as_json),
             "skipped": {
                 "settled": self.skipped.settled,
                 "exhausted": self.skipped.exhausted,
@@ -203,13 +212,8 @@ impl Plan {
         causes
     }
 
-    /// What is left out and what is special.
+    /// What is left out.
     pub(super) fn tell_details(&self, job: &Job<'_>) {
-        let tell = |count: u64, what: &str| {
-            if count > 0 {
-                note(format_args!("{count} {what}"));
-            }
-        };
         tell(
             self.skipped.settled,
             "skipped: redriven or discarded already",
@@ -223,13 +227,23 @@ impl Plan {
             self.skipped.unknown,
             "skipped: no dead letters of a known system, or they do not say where they come from",
         );
+        if self.is_limited {
+            note("More are left for another time (--limit).");
+        }
+    }
+
+    /// How many of all letters of the plan are edited.
+    pub(super) fn tell_edits(&self) {
         tell(self.edited, "edited");
         tell(
             self.large,
             "edited whose old value is too large for a header: it stays in the dead letter alone",
         );
-        if self.is_limited {
-            note("More are left for another time (--limit).");
-        }
+    }
+}
+
+fn tell(count: u64, what: &str) {
+    if count > 0 {
+        note(format_args!("{count} {what}"));
     }
 }

@@ -119,6 +119,10 @@ impl Sender<'_> {
             ));
         }
         plan.tell_details(job);
+        if is_done {
+            // Otherwise it is not known which of them were sent.
+            plan.tell_edits();
+        }
         Ok(())
     }
 

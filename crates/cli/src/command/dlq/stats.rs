@@ -197,12 +197,28 @@ fn table(output: Output, causes: &[(String, Cause)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Printable, and cut after so many characters.
+/// Printable, and of so many characters at most, and one for what is left out in the middle: messages with the same
+/// beginning often differ at their end.
 pub(super) fn shortened(text: &str, chars: usize) -> String {
-    let mut text = printable(text).into_owned();
-    if let Some((end, _)) = text.char_indices().nth(chars) {
-        text.truncate(end);
-        text.push('…');
+    let text = printable(text);
+    let all = text.chars().count();
+    if all <= chars {
+        return text.into_owned();
     }
-    text
+    let tail = chars / 3;
+    let head = text.chars().take(chars - tail);
+    let tail = text.chars().skip(all - tail);
+    head.chain(['…']).chain(tail).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shortened_keeps_its_beginning_and_its_end() {
+        assert_eq!(shortened("refused", 7), "refused");
+        assert_eq!(shortened("payment ü 17 refused", 9), "paymen…sed");
+        assert_eq!(shortened("a\nb", 9), "a\\nb");
+    }
 }

@@ -13,7 +13,7 @@ use longshore_event::Record;
 use longshore_kafka::{From, Reader, ReaderEvent};
 
 use crate::arguments::Global;
-use crate::moment::Moment;
+use crate::moment::{Moment, WRITTEN};
 use crate::output::{Output, warn_on_standard_error};
 use crate::record::{FILTER_GRAMMAR, Filter, write_json, write_text};
 
@@ -24,7 +24,7 @@ pub(crate) struct TailArguments {
     #[arg(required = true)]
     topics: Vec<String>,
     /// Where to begin: `beginning`, `end`, `-N` (the last N records of each partition), a time
-    /// (2026-11-23T08:00:00Z, 2026-11-23), or how long ago (15m, 2h)
+    /// (2026-11-23T08:00:00Z, 2026-11-23; UTC if it has no offset), or how long ago (15m, 2h, 7d)
     #[arg(
         long,
         env = "LONGSHORE_FROM",
@@ -135,9 +135,9 @@ impl FromStr for Start {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let now = Timestamp::now();
-        parse(text, now).map(Self).ok_or_else(|| {
-            "write beginning, end, -N, a time (2026-11-23T08:00:00Z) or how long ago (15m)".into()
-        })
+        parse(text, now)
+            .map(Self)
+            .ok_or_else(|| format!("write beginning, end, -N, {WRITTEN}"))
     }
 }
 

@@ -128,7 +128,14 @@ async fn a_group_without_members_is_moved_when_it_is_meant() {
         "the dry run changed nothing: {done}"
     );
 
-    for (to, expected) in [("-2", 3), ("4", 4), ("99", 5), ("1h", 0), ("beginning", 0)] {
+    for (to, expected) in [
+        ("-2", 3),
+        ("4", 4),
+        ("99", 5),
+        ("1h", 0),
+        ("1d", 0),
+        ("beginning", 0),
+    ] {
         let run = seek(&["--to", to, "--yes"]).await.json().remove(0);
         assert_eq!(total(&run), expected, "{to}: {run}");
     }

@@ -20,6 +20,7 @@ async fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["tail", "t", "--filter", "nothing"], "FIELD=VALUE"),
         (&["dlq", "show", "t", "12"], "PARTITION/OFFSET"),
         (&["dlq", "stats", "t", "--since", "soon"], "how long ago"),
+        (&["dlq", "stats", "t", "--since", "1y"], "units w, d, h"),
         (
             &["dlq", "redrive", "t", "--fingerprint", ""],
             "first characters",

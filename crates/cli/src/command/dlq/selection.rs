@@ -24,7 +24,7 @@ pub(super) struct Selection {
     #[arg(long, env = "LONGSHORE_DLQ_ERROR", value_name = "TEXT", value_parser = error_part)]
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// Failed at or after: a time (2026-11-23T08:00:00Z, 2026-11-23), or how long ago (15m, 2h)
+    /// Failed at or after: a time (2026-11-23T08:00:00Z, 2026-11-23; UTC if it has no offset), or how long ago (15m, 2h, 7d)
     #[arg(long, env = "LONGSHORE_DLQ_SINCE", value_name = "WHEN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Moment>,

@@ -12,7 +12,7 @@ use longshore_kafka::{Admin, GroupDescription, KafkaError};
 use serde_json::json;
 
 use crate::arguments::Global;
-use crate::moment::Moment;
+use crate::moment::{Moment, WRITTEN};
 use crate::output::{Output, note};
 use crate::table::Table;
 
@@ -20,8 +20,8 @@ pub(super) const HELP: &str = "\
 Without --yes nothing is changed: the command shows what it would do. A group that has members is left alone, since \
 they decide by themselves what they read next: stop its workers first.
 
-WHERE is `beginning`, `end`, `-N` (N offsets before the end), a time (2026-11-23T08:00:00Z), how long ago (15m, 2h), or \
-an offset. It is taken for each partition, and kept between its begin and its end. A worker with a store skips what its \
+WHERE is `beginning`, `end`, `-N` (N offsets before the end), a time (2026-11-23T08:00:00Z; UTC if it has no offset), \
+how long ago (15m, 2h, 7d), or an offset. It is taken for each partition, and kept between its begin and its end. A worker with a store skips what its \
 inbox still knows, so reading again repeats nothing that is younger than its inbox.
 
 Examples:
@@ -209,9 +209,8 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse(text, Timestamp::now()).ok_or_else(|| {
-            "write beginning, end, -N, an offset, a time (2026-11-23T08:00:00Z) or how long ago (15m)".into()
-        })
+        parse(text, Timestamp::now())
+            .ok_or_else(|| format!("write beginning, end, -N, an offset, {WRITTEN}"))
     }
 }
 

@@ -66,6 +66,11 @@ pub(crate) fn note(text: impl Display) {
     eprintln!("{text}");
 }
 
+/// A number with what it counts: `1 key`, `2 keys`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Warnings, and when an outage is over. librdkafka repeats in its words what the reader says in ours, and what becomes of
 /// a producer and its transactions is told by the command that has them.
 const QUIET: &str = "warn,longshore_kafka=info,longshore_kafka::producer=off,longshore_kafka::transaction=off,librdkafka=error";
@@ -81,8 +86,19 @@ pub(crate) fn warn_on_standard_error() {
         .init();
 }
 
+/// What is wrong with the command line as a whole, which no single flag's parser sees.
+pub(crate) fn wrong_usage(text: impl Display) -> anyhow::Error {
+    clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{text}\n")).into()
+}
+
 /// Tells an error with its causes; the exit code that goes with it.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    if let Some(wrong) = error.downcast_ref::<clap::Error>() {
+        return match wrong.print() {
+            Ok(()) => ExitCode::from(2),
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     if is_broken_pipe(error) {
         // Whoever read our output has read enough: `longshore tail | head`.
         return ExitCode::SUCCESS;

@@ -157,6 +157,57 @@ async fn a_group_without_members_is_moved_when_it_is_meant() {
 }
 
 #[tokio::test]
+async fn what_may_be_a_slip_is_told_by_a_seek() {
+    let shop = Shop::with_topics().await;
+    let line = b"{\"orderId\":\"o-1\",\"total\":1}\n";
+    let produce = ["produce", "order.created", "--file", "-"];
+    shop.run_with(&produce, &line.repeat(5)).await.done();
+    let seek = async |arguments: &[&str]| {
+        let seek = ["groups", "seek", "shop", "--json", "--topic"];
+        shop.run(&[&seek[..], arguments].concat()).await
+    };
+
+    let dry = seek(&["order.created", "--to", "99"]).await;
+    for told in [
+        "has never read anything here and will be made",
+        "Offset 99 is beyond the end of order.created/0: ",
+    ] {
+        assert!(dry.stderr.contains(told), "{told} in {dry:?}");
+    }
+    let dry = dry.json().remove(0);
+    assert_eq!(
+        (&dry["newGroup"], &dry["refusal"]),
+        (&true.into(), &().into())
+    );
+    assert_eq!(dry["partitions"][0]["clampedFrom"], 99);
+
+    let one = ["order.created", "--partition", "2", "--to", "0", "--yes"];
+    let one = seek(&one).await.json().remove(0);
+    assert_eq!(moves(&one), [(2, None, 0)]);
+    let again = seek(&["order.created", "--to", "end"])
+        .await
+        .json()
+        .remove(0);
+    assert_eq!(again["newGroup"], false);
+    let from: Vec<_> = moves(&again).into_iter().map(|(_, from, _)| from).collect();
+    assert_eq!(from, [None, None, Some(0)]);
+
+    let other = seek(&["order.created.dlq", "--to", "end"]).await;
+    assert!(
+        other.stderr.contains("had no offsets in order.created.dlq"),
+        "{other:?}"
+    );
+    assert_eq!(other.json()[0]["newTopics"][0], "order.created.dlq");
+    let error = seek(&["order.created", "--partition", "3", "--to", "0"])
+        .await
+        .failed();
+    assert!(
+        error.contains("order.created has no partition 3"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_group_with_members_is_left_alone() {
     let shop = Shop::with_topics().await;
     let line = b"{\"orderId\":\"o-1\",\"total\":1}\n";
@@ -176,9 +227,12 @@ async fn a_group_with_members_is_left_alone() {
     let dry = shop.run(&seek).await;
     assert!(dry.stderr.contains("would be refused"), "{dry:?}");
     dry.done();
+    let dry = shop.run(&[&seek[..], &["--json"]].concat()).await.json();
+    let refusal = dry[0]["refusal"].as_str().expect("a refusal");
+    assert!(refusal.contains("has 1 active member: stop"), "{refusal}");
     let error = shop.run(&[&seek[..], &["--yes"]].concat()).await.failed();
     assert!(
-        error.contains("has 1 active members: stop its workers first"),
+        error.contains("has 1 active member: stop its workers first"),
         "{error}"
     );
     drop(source);

@@ -36,6 +36,10 @@ async fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["dlq", "discard", "t", "--edit", "/a=1"], "--edit"),
         (&["groups", "seek", "g"], "--to"),
         (&["groups", "seek", "g", "--to", "there"], "an offset"),
+        (
+            &["groups", "seek", "g", "--to", "end", "--partition", "1"],
+            "--topic",
+        ),
         (&["topics", "list", "--kafka", "nonsense"], "KEY=VALUE"),
         (&["sandbox", "--outage", "auth"], "not auth"),
         (&["sandbox", "--errors", "payment=110%"], "10%"),

@@ -1,33 +1,36 @@
 //! `longshore groups seek`: what a consumer group reads next, partition by partition.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod plan;
+
 use std::str::FromStr;
 
 use anyhow::bail;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use jiff::Timestamp;
-use longshore_event::{NextOffset, TopicPartition, redrive_topic};
-use longshore_kafka::{Admin, GroupDescription, KafkaError};
+use longshore_kafka::{Admin, KafkaError};
 use serde_json::json;
 
 use crate::arguments::Global;
 use crate::moment::{Moment, WRITTEN};
-use crate::output::{Output, note};
+use crate::output::{Output, counted, note, wrong_usage};
 use crate::table::Table;
+use plan::{Move, Plan};
 
 pub(super) const HELP: &str = "\
 Without --yes nothing is changed: the command shows what it would do. A group that has members is left alone, since \
 they decide by themselves what they read next: stop its workers first.
 
 WHERE is `beginning`, `end`, `-N` (N offsets before the end), a time (2026-11-23T08:00:00Z; UTC if it has no offset), \
-how long ago (15m, 2h, 7d), or an offset. It is taken for each partition, and kept between its begin and its end. A worker with a store skips what its \
+how long ago (15m, 2h, 7d), or an offset. It is taken for each partition, and kept between its begin and its end. A group that has never read \
+anything is made, if --topic says where it is to begin. A worker with a store skips what its \
 inbox still knows, so reading again repeats nothing that is younger than its inbox.
 
 Examples:
   longshore groups seek order-created --to beginning
   longshore groups seek order-created --to 2h --yes
-  longshore groups seek order-created --topic order.created --to -100 --yes";
+  longshore groups seek order-created --topic order.created --to -100 --yes
+  longshore groups seek order-created --topic order.created --partition 2 --to 4711 --yes";
 
 #[derive(Debug, Args)]
 pub(crate) struct SeekArguments {
@@ -49,6 +52,15 @@ pub(crate) struct SeekArguments {
         value_delimiter = ','
     )]
     topics: Vec<String>,
+    /// Move this partition of the one --topic only; may be repeated [default: all]
+    #[arg(
+        long = "partition",
+        env = "LONGSHORE_SEEK_PARTITION",
+        value_name = "N",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(i32).range(0..)
+    )]
+    partitions: Vec<i32>,
     /// Do it
     #[arg(long, short, env = "LONGSHORE_YES", value_parser = FalseyValueParser::new())]
     yes: bool,
@@ -64,49 +76,43 @@ enum Target {
     Offset(i64),
 }
 
-/// What changes in one partition.
-struct Move {
-    partition: TopicPartition,
-    from: Option<NextOffset>,
-    to: NextOffset,
-    end: NextOffset,
-}
-
 pub(super) async fn run(
     global: &Global,
     admin: &Admin,
     arguments: SeekArguments,
 ) -> anyhow::Result<()> {
+    if !arguments.partitions.is_empty() && arguments.topics.len() != 1 {
+        return Err(wrong_usage(
+            "--partition needs the one --topic that it is of",
+        ));
+    }
     let group = match admin.describe_group(&arguments.group).await {
         Ok(group) => Some(group),
         // Where a new group begins can be said before it first joins.
         Err(KafkaError::UnknownGroup { .. }) if !arguments.topics.is_empty() => None,
         Err(error) => return Err(error.into()),
     };
-    let moves = moves(admin, &arguments, group.as_ref()).await?;
+    let plan = Plan::make(admin, &arguments, group.as_ref()).await?;
     let members = group.as_ref().map_or(0, |group| group.members.len());
-    if arguments.yes && members > 0 {
-        bail!(active(&arguments.group, members));
+    let refusal = (members > 0).then(|| active(&arguments.group, members));
+    if let (true, Some(refusal)) = (arguments.yes, &refusal) {
+        bail!("{refusal}");
     }
-    let changed: Vec<_> = moves
-        .iter()
-        .filter(|step| step.from != Some(step.to))
-        .map(|step| (step.partition.clone(), step.to))
-        .collect();
+    let changed = plan.changed();
     if arguments.yes {
         admin.commit_offsets(&arguments.group, &changed).await?;
     }
-    print(global.output(), &arguments, &moves)?;
+    print(global.output(), &arguments, &plan, refusal.as_deref())?;
+    plan.tell_special(&arguments);
     if arguments.yes {
         note(format_args!(
-            "{} of {} partitions moved.",
+            "{} of {} moved.",
             changed.len(),
-            moves.len()
+            counted(plan.moves.len() as u64, "partition", "partitions")
         ));
-    } else if members > 0 {
+    } else if let Some(refusal) = refusal {
         note(format_args!(
-            "Nothing was changed, and --yes would be refused: {}.",
-            active(&arguments.group, members)
+            "Nothing was changed, and --yes would be refused: {refusal}."
         ));
     } else {
         note("Nothing was changed; --yes does it.");
@@ -115,79 +121,28 @@ pub(super) async fn run(
 }
 
 fn active(group: &str, members: usize) -> String {
-    format!("consumer group {group} has {members} active members: stop its workers first")
+    let members = counted(members as u64, "active member", "active members");
+    format!("consumer group {group} has {members}: stop its workers first")
 }
 
-async fn moves(
-    admin: &Admin,
+fn print(
+    output: Output,
     arguments: &SeekArguments,
-    group: Option<&GroupDescription>,
-) -> anyhow::Result<Vec<Move>> {
-    let known = group.map_or(&[][..], |group| &group.partitions);
-    let committed: BTreeMap<&TopicPartition, Option<NextOffset>> = known
-        .iter()
-        .map(|line| (&line.partition, line.committed))
-        .collect();
-    let topics: BTreeSet<&str> = if arguments.topics.is_empty() {
-        // A redrive that is read again has no effect; but who seeks means the topics of the business.
-        let redrives = redrive_topic(&arguments.group);
-        let topics = committed.keys().map(|partition| &*partition.topic);
-        topics.filter(|topic| **topic != *redrives).collect()
-    } else {
-        arguments.topics.iter().map(String::as_str).collect()
-    };
-    if topics.is_empty() {
-        bail!(
-            "consumer group {} has committed no offsets; --topic names what to move in",
-            arguments.group
-        );
-    }
-    let mut moves = Vec::new();
-    for topic in topics {
-        let bounds = admin.offsets(topic).await?;
-        let times: BTreeMap<_, _> = match arguments.to {
-            Target::Time(at) => admin.offsets_at(topic, at).await?.into_iter().collect(),
-            _ => BTreeMap::new(),
-        };
-        moves.extend(bounds.into_iter().map(|bounds| {
-            let (begin, end) = (bounds.begin, bounds.end);
-            let to = match arguments.to {
-                Target::Beginning => begin,
-                Target::End => end,
-                Target::Last(count) => NextOffset(end.0.saturating_sub(count)),
-                Target::Time(_) => times.get(&bounds.partition).copied().unwrap_or(end),
-                Target::Offset(offset) => NextOffset(offset),
-            };
-            Move {
-                from: committed.get(&bounds.partition).copied().flatten(),
-                to: to.clamp(begin, end.max(begin)),
-                end,
-                partition: bounds.partition,
-            }
-        }));
-    }
-    Ok(moves)
-}
-
-fn print(output: Output, arguments: &SeekArguments, moves: &[Move]) -> anyhow::Result<()> {
+    plan: &Plan,
+    refusal: Option<&str>,
+) -> anyhow::Result<()> {
     if output.json {
-        let partitions = moves.iter().map(|step| {
-            json!({
-                "topic": step.partition.topic.as_ref(),
-                "partition": step.partition.partition,
-                "from": step.from.map(|next| next.0),
-                "to": step.to.0,
-                "end": step.end.0,
-            })
-        });
         return output.json(&json!({
             "group": arguments.group,
             "done": arguments.yes,
-            "partitions": partitions.collect::<Vec<_>>(),
+            "newGroup": plan.is_new_group,
+            "newTopics": plan.new_topics,
+            "partitions": plan.moves.iter().map(Move::as_json).collect::<Vec<_>>(),
+            "refusal": refusal,
         }));
     }
     let mut table = Table::new(&["PARTITION", "FROM", "TO", "CHANGE", "LAG"]);
-    for step in moves {
+    for step in &plan.moves {
         let from = step.from.map(|next| next.to_string()).unwrap_or_default();
         let change = match step.from {
             Some(from) => format!("{:+}", step.to.0 - from.0),

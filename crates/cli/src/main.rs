@@ -4,6 +4,7 @@ mod arguments;
 mod command;
 mod moment;
 mod output;
+mod parse;
 mod record;
 mod table;
 

@@ -40,7 +40,7 @@ pub(crate) struct AnalyticsArguments {
     #[arg(long, env = "LONGSHORE_UNTIL", value_name = "TIME")]
     until: Option<Moment>,
     /// The admin address of the analytics worker
-    #[arg(long, env = "LONGSHORE_ANALYTICS_WORKER", value_name = "HOST:PORT")]
+    #[arg(long, env = "LONGSHORE_ANALYTICS_WORKER", value_name = "HOST:PORT", value_parser = crate::parse::host_port)]
     worker: Option<String>,
     /// The directory of `longshore up`
     #[arg(

@@ -69,7 +69,7 @@ Examples:
 #[derive(Clone, Debug, Args)]
 pub(super) struct TopicArguments {
     /// The topic, or its dead-letter topic
-    #[arg(value_name = "TOPIC")]
+    #[arg(value_name = "TOPIC", value_parser = crate::parse::name)]
     name: String,
     /// TOPIC is the dead-letter topic, whatever its name
     #[arg(long, env = "LONGSHORE_DLQ_EXACT", value_parser = clap::builder::FalseyValueParser::new())]

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::arguments::Global;
 use crate::output::Output;
+use crate::parse::name;
 use crate::table::Table;
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +27,7 @@ pub(crate) enum GroupsCommand {
     #[command(after_help = "Example:\n  longshore groups describe order-created")]
     Describe {
         /// The consumer group
+        #[arg(value_parser = name)]
         group: String,
     },
     /// Let a consumer group read from somewhere else

@@ -49,7 +49,7 @@ pub(crate) enum JobsCommand {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Place {
     /// The admin address of the jobs' worker
-    #[arg(long, env = "LONGSHORE_JOBS_WORKER", value_name = "HOST:PORT")]
+    #[arg(long, env = "LONGSHORE_JOBS_WORKER", value_name = "HOST:PORT", value_parser = crate::parse::host_port)]
     worker: Option<String>,
     /// The directory of `longshore up`
     #[arg(

@@ -14,6 +14,7 @@ use longshore_kafka::Admin;
 
 use crate::arguments::{Global, TopicsDir, key_value};
 use crate::output::note;
+use crate::parse::{name, whole_number};
 use attributes::Attributes;
 use check::Rules;
 use input::Input;
@@ -34,6 +35,7 @@ Examples:
   generate | longshore produce order.created --file - --header correlation-id=test")]
 pub(crate) struct ProduceArguments {
     /// The topic to publish to
+    #[arg(value_parser = name)]
     topic: String,
     /// A file of JSON lines; `-` is standard input
     #[arg(long, short, env = "LONGSHORE_FILE", value_name = "PATH")]
@@ -50,10 +52,10 @@ pub(crate) struct ProduceArguments {
     #[arg(long = "header", short = 'H', env = "LONGSHORE_HEADER", value_name = "KEY=VALUE", value_parser = key_value, value_delimiter = '\n')]
     headers: Vec<(String, String)>,
     /// Records a second, such as 500 or 500/s; as fast as they are acked if not given
-    #[arg(long, env = "LONGSHORE_RATE", value_name = "N", value_parser = rate)]
+    #[arg(long, env = "LONGSHORE_RATE", value_name = "N", value_parser = rate, allow_negative_numbers = true)]
     rate: Option<f64>,
     /// Send only the first records
-    #[arg(long, env = "LONGSHORE_COUNT", value_name = "N")]
+    #[arg(long, env = "LONGSHORE_COUNT", value_name = "N", value_parser = whole_number, allow_negative_numbers = true)]
     count: Option<NonZeroU64>,
 }
 
@@ -97,7 +99,7 @@ pub(super) fn rate(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix("/s").unwrap_or(text).trim();
     match number.parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
-        _ => Err("write records a second, such as 500 or 0.5".into()),
+        _ => Err("write how many records a second, more than 0, such as 500 or 0.5".into()),
     }
 }
 

@@ -34,7 +34,8 @@ pub(crate) struct StuckArguments {
         long = "worker",
         env = "LONGSHORE_WORKERS",
         value_name = "HOST:PORT",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = crate::parse::host_port
     )]
     workers: Vec<String>,
     /// The directory of `longshore up`

@@ -21,7 +21,7 @@ use crate::record::{FILTER_GRAMMAR, Filter, write_json, write_text};
 #[command(after_help = examples())]
 pub(crate) struct TailArguments {
     /// The topics to show
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = crate::parse::name)]
     topics: Vec<String>,
     /// Where to begin: `beginning`, `end`, `-N` (the last N records of each partition), a time
     /// (2026-11-23T08:00:00Z, 2026-11-23; UTC if it has no offset), or how long ago (15m, 2h, 7d)

@@ -32,7 +32,35 @@ async fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["dlq", "discard", "t", "--error", ""], "leave it out"),
         (&["dlq", "list", "t", "--header", "=shop"], "KEY=VALUE"),
         (&["dlq", "redrive", "t", "--edit", "a=1"], "POINTER=JSON"),
-        (&["dlq", "redrive", "t", "--limit", "0"], "--limit"),
+        (
+            &["dlq", "redrive", "t", "--limit", "0"],
+            "a whole number from 1 on",
+        ),
+        (
+            &["dlq", "redrive", "t", "--limit", "-1"],
+            "a whole number from 1 on",
+        ),
+        (
+            &["produce", "t", "--file", "-", "--count", "1e3"],
+            "a whole number from 1 on",
+        ),
+        (
+            &["dlq", "redrive", "t", "--rate", "-1"],
+            "more than 0, such as 500",
+        ),
+        (&["dlq", "redrive", "t", "--group", ""], "cannot be empty"),
+        (&["dlq", "stats", ""], "cannot be empty"),
+        (
+            &["dlq", "list", "t", "--since", "1h", "--until", "2h"],
+            "is later than --until",
+        ),
+        (
+            &["dlq", "discard", "t", "--since", "1h", "--until", "2h"],
+            "is later than --until",
+        ),
+        (&["groups", "seek", "", "--to", "end"], "cannot be empty"),
+        (&["stuck", "--worker", "localhost"], "HOST:PORT"),
+        (&["stuck", "--worker", "http://localhost:1"], "HOST:PORT"),
         (&["dlq", "discard", "t", "--edit", "/a=1"], "--edit"),
         (&["groups", "seek", "g"], "--to"),
         (&["groups", "seek", "g", "--to", "there"], "an offset"),

@@ -43,7 +43,7 @@ pub(crate) struct ListArguments {
     #[command(flatten)]
     selection: Selection,
     /// The consumer group in which it failed
-    #[arg(long, env = "LONGSHORE_DLQ_GROUP", value_name = "GROUP")]
+    #[arg(long, env = "LONGSHORE_DLQ_GROUP", value_name = "GROUP", value_parser = crate::parse::name)]
     group: Option<String>,
     /// What became of it
     #[arg(long, env = "LONGSHORE_DLQ_STATE", value_name = "STATE")]
@@ -53,6 +53,7 @@ pub(crate) struct ListArguments {
 pub(super) async fn run(global: &Global, arguments: &ListArguments) -> anyhow::Result<()> {
     let topic = arguments.topic.dead_letters();
     let selection = &arguments.selection;
+    selection.refuse_nonsense()?;
     let since = selection.since.map(|since| since.0);
     let mut letters = if io::stdout().is_terminal() {
         Letters::open_silently(global, &topic, since).await?

@@ -40,6 +40,7 @@ pub(super) async fn run(
     arguments: RedriveArguments,
 ) -> anyhow::Result<()> {
     let yes = arguments.run.yes;
+    arguments.run.selection.refuse_nonsense()?;
     let job = match arguments.run.resume.clone() {
         Some(id) => Job::resumed(global, action, arguments, id).await?,
         None => match Job::new(global, action, arguments).await? {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arguments::key_value;
 use crate::moment::Moment;
+use crate::output::wrong_usage;
 
 /// Conditions on a dead letter. A run keeps them in its audit, so that it can be resumed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
@@ -39,6 +40,17 @@ pub(super) struct Selection {
 }
 
 impl Selection {
+    /// Conditions that nothing can fulfil are no question about dead letters but a slip.
+    pub(super) fn refuse_nonsense(&self) -> anyhow::Result<()> {
+        match self.since.zip(self.until) {
+            Some((since, until)) if since.0 > until.0 => Err(wrong_usage(format_args!(
+                "--since {} is later than --until {}",
+                since.0, until.0
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a record of the dead-letter topic is meant. One that is no dead letter is meant only where nothing is
     /// asked about its failure.
     pub(super) fn holds(&self, record: &Record, letter: Option<&AnyDeadLetter>) -> bool {

@@ -28,7 +28,7 @@ pub(crate) struct StatsArguments {
     #[command(flatten)]
     selection: Selection,
     /// The consumer group in which it failed
-    #[arg(long, env = "LONGSHORE_DLQ_GROUP", value_name = "GROUP")]
+    #[arg(long, env = "LONGSHORE_DLQ_GROUP", value_name = "GROUP", value_parser = crate::parse::name)]
     group: Option<String>,
 }
 
@@ -57,6 +57,7 @@ struct Causes {
 pub(super) async fn run(global: &Global, arguments: &StatsArguments) -> anyhow::Result<()> {
     let topic = arguments.topic.dead_letters();
     let selection = &arguments.selection;
+    selection.refuse_nonsense()?;
     let since = selection.since.map(|since| since.0);
     let mut letters = Letters::open(global, &topic, since).await?;
     let settled = Settled::of(global, &topic).await?;

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::arguments::Global;
 use crate::moment::{Moment, WRITTEN};
 use crate::output::{Output, counted, note, wrong_usage};
+use crate::parse::name;
 use crate::table::Table;
 use plan::{Move, Plan};
 
@@ -35,6 +36,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct SeekArguments {
     /// The consumer group
+    #[arg(value_parser = name)]
     group: String,
     /// Where to read next: `beginning`, `end`, `-N`, a time, how long ago, or an offset
     #[arg(
@@ -49,7 +51,8 @@ pub(crate) struct SeekArguments {
         long = "topic",
         env = "LONGSHORE_SEEK_TOPIC",
         value_name = "TOPIC",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = name
     )]
     topics: Vec<String>,
     /// Move this partition of the one --topic only; may be repeated [default: all]

@@ -10,6 +10,7 @@ use crate::arguments::TopicsDir;
 use crate::command::dlq::TopicArguments;
 use crate::command::dlq::selection::Selection;
 use crate::command::produce::rate;
+use crate::parse::{name, whole_number};
 
 /// How often a letter may have been redriven before this refuses to do it again, unless more is asked for.
 const MAX_REDRIVES: u32 = 5;
@@ -59,16 +60,16 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(super) selection: Selection,
     /// The one consumer group that is meant
-    #[arg(long, env = "LONGSHORE_DLQ_GROUP", value_name = "GROUP")]
+    #[arg(long, env = "LONGSHORE_DLQ_GROUP", value_name = "GROUP", value_parser = name)]
     pub(super) group: Option<String>,
     /// Do it, and end any other run for the group
     #[arg(long, short, env = "LONGSHORE_YES", value_parser = FalseyValueParser::new())]
     pub(super) yes: bool,
     /// Letters a second, such as 50 or 50/s; as fast as they are acknowledged if not given
-    #[arg(long, env = "LONGSHORE_RATE", value_name = "N", value_parser = rate)]
+    #[arg(long, env = "LONGSHORE_RATE", value_name = "N", value_parser = rate, allow_negative_numbers = true)]
     pub(super) rate: Option<f64>,
     /// At most so many letters
-    #[arg(long, env = "LONGSHORE_DLQ_LIMIT", value_name = "N")]
+    #[arg(long, env = "LONGSHORE_DLQ_LIMIT", value_name = "N", value_parser = whole_number, allow_negative_numbers = true)]
     pub(super) limit: Option<NonZeroU64>,
     /// Go on with a run that was stopped; what it is about stands in its audit
     #[arg(

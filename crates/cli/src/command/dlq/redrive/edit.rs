@@ -96,6 +96,12 @@ impl FromStr for Edit {
         if path.next() != Some("") {
             return Err(wrong());
         }
+        let mut escaped = pointer.split('~').skip(1);
+        if escaped.any(|rest| !rest.starts_with(['0', '1'])) {
+            return Err(format!(
+                "{pointer} is no JSON Pointer: write ~0 for ~, and ~1 for /"
+            ));
+        }
         let path = path.map(|part| part.replace("~1", "/").replace("~0", "~"));
         let value = serde_json::from_str(json).map_err(|error| {
             format!(
@@ -131,7 +137,9 @@ fn put(raw: &RawValue, path: &[String], value: &RawValue) -> Result<Box<RawValue
         if part == "-" && rest.is_empty() {
             items.push(value.to_owned());
         } else {
-            let index: usize = part.parse().map_err(|_| nothing())?;
+            let index = index(part).ok_or_else(|| {
+                format!("{part:?} is no index of a list: write 0, 1, … without a sign or zeros before it")
+            })?;
             let item = items.get_mut(index).ok_or_else(nothing)?;
             *item = put(item, rest, value)?;
         }
@@ -140,6 +148,12 @@ fn put(raw: &RawValue, path: &[String], value: &RawValue) -> Result<Box<RawValue
         return Err(nothing());
     };
     edited.map_err(|error| error.to_string())
+}
+
+/// As RFC 6901 writes it: a sign or zeros before it would make one place have several names.
+fn index(part: &str) -> Option<usize> {
+    let is_index = part == "0" || !part.starts_with(['0', '+']);
+    part.parse().ok().filter(|_| is_index)
 }
 
 /// The members of an object in their order, untouched.
@@ -312,6 +326,9 @@ mod tests {
             (r#"{"a":1}"#, "/a/b=1"),
             ("[1]", "/1=1"),
             ("[1]", "/x=1"),
+            ("[1]", "/00=1"),
+            ("[1]", "/+0=1"),
+            ("[1]", "/=1"),
             ("[1]", "/-/a=1"),
             ("garbage", "/a=1"),
         ] {
@@ -323,7 +340,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pointer_and_json_is_refused() {
-        for text in ["", "/a", "a=1", "/a=text", "/a="] {
+        for text in ["", "/a", "a=1", "/a=text", "/a=", "/~=1", "/~2=1"] {
             assert!(text.parse::<Edit>().is_err(), "{text}");
         }
     }

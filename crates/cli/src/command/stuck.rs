@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
 use longshore::StatusPage;
@@ -58,13 +58,17 @@ pub(crate) async fn run(global: &Global, arguments: StuckArguments) -> anyhow::R
         .no_proxy()
         .build()?;
     let mut pages = Vec::new();
-    let mut silent = Vec::new();
+    let (mut silent, mut strangers) = (Vec::new(), Vec::new());
     for worker in workers {
         match ask(&client, &worker).await {
             Ok(page) => pages.push(page),
-            Err(error) => {
+            Err(NoPage::Silent(error)) => {
                 note(format_args!("no answer from {worker}: {error:#}"));
                 silent.push(worker);
+            }
+            Err(NoPage::Stranger(why)) => {
+                note(format_args!("{worker} is no Longshore worker: {why}"));
+                strangers.push(worker);
             }
         }
     }
@@ -74,6 +78,12 @@ pub(crate) async fn run(global: &Global, arguments: StuckArguments) -> anyhow::R
         for page in &pages {
             print(global.output(), page).context("cannot print")?;
         }
+    }
+    if !strangers.is_empty() {
+        bail!(
+            "no Longshore worker of this version answers at {}; --worker takes what a worker's --admin-listen says",
+            strangers.join(", ")
+        );
     }
     if !silent.is_empty() {
         bail!(
@@ -96,14 +106,28 @@ pub(crate) fn of_up(data: &std::path::Path) -> anyhow::Result<Vec<String>> {
     serde_json::from_str(&text).with_context(|| format!("cannot read {}", file.display()))
 }
 
-async fn ask(client: &reqwest::Client, worker: &str) -> anyhow::Result<StatusPage> {
-    let response = client.get(format!("http://{worker}/status")).send().await?;
+/// Why nothing is told of a worker.
+enum NoPage {
+    /// It did not answer, or not with what it was asked for.
+    Silent(anyhow::Error),
+    /// Whoever answers knows of no such page.
+    Stranger(String),
+}
+
+async fn ask(client: &reqwest::Client, worker: &str) -> Result<StatusPage, NoPage> {
+    let silent = |error: reqwest::Error| NoPage::Silent(error.into());
+    let asked = client.get(format!("http://{worker}/status")).send().await;
+    let response = asked.map_err(silent)?;
     let status = response.status();
-    let text = response.text().await?;
-    if !status.is_success() {
-        bail!("{status}: {}", text.trim());
+    let text = response.text().await.map_err(silent)?;
+    if status.is_server_error() {
+        return Err(NoPage::Silent(anyhow!("{status}: {}", text.trim())));
     }
-    serde_json::from_str(&text).context("what answers is no worker of this version")
+    if !status.is_success() {
+        return Err(NoPage::Stranger(format!("/status is {status}")));
+    }
+    serde_json::from_str(&text)
+        .map_err(|error| NoPage::Stranger(format!("/status is no status page ({error})")))
 }
 
 fn print(output: Output, page: &StatusPage) -> std::io::Result<()> {

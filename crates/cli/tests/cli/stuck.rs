@@ -8,6 +8,10 @@ use crate::support::{Run, longshore};
 
 /// A worker that answers everything with this.
 async fn answering(page: &Value) -> String {
+    answering_with("200 OK", page).await
+}
+
+async fn answering_with(status: &'static str, page: &Value) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
     let body = page.to_string();
@@ -17,7 +21,7 @@ async fn answering(page: &Value) -> String {
             let read = connection.read(&mut request).await.expect("a request");
             assert_ne!(read, 0, "a request");
             let answer = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
                 body.len()
             );
             connection.write_all(answer.as_bytes()).await.expect("sent");
@@ -136,4 +140,18 @@ async fn a_worker_that_does_not_answer_is_named_and_the_others_are_told() {
         told.stderr.contains(&silent) && told.stderr.contains("--admin-listen"),
         "{told:?}"
     );
+}
+
+#[tokio::test]
+async fn whoever_knows_no_such_page_is_told_as_no_worker() {
+    let other = answering_with("404 Not Found", &json!({})).await;
+    let told = stuck(&["--worker", &other]).await;
+    assert_eq!(told.code, 1, "{told:?}");
+    let expected = format!("{other} is no Longshore worker: /status is 404 Not Found");
+    assert!(told.stderr.contains(&expected), "{told:?}");
+    assert!(!told.stderr.contains("did not answer"), "{told:?}");
+
+    let other = answering(&json!({"hello": "there"})).await;
+    let told = stuck(&["--worker", &other]).await;
+    assert!(told.stderr.contains("is no Longshore worker"), "{told:?}");
 }

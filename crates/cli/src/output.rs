@@ -127,3 +127,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn no_colour() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_told_as_one() {
+        assert_eq!(counted(0, "key", "keys"), "0 keys");
+        assert_eq!(counted(1, "key", "keys"), "1 key");
+        assert_eq!(counted(2, "key", "keys"), "2 keys");
+    }
+}

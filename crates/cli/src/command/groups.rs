@@ -9,7 +9,7 @@ use longshore_kafka::{Admin, GroupDescription};
 use serde_json::json;
 
 use crate::arguments::Global;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::parse::name;
 use crate::table::Table;
 
@@ -77,10 +77,10 @@ fn print(output: Output, group: &GroupDescription) -> std::io::Result<()> {
         format!(", {}", group.assignor)
     };
     output.line(format_args!(
-        "{}: {}{assignor}, {} members, lag {lag}",
+        "{}: {}{assignor}, {}, lag {lag}",
         group.name,
         group.state,
-        group.members.len()
+        counted(group.members.len() as u64, "member", "members")
     ))?;
     if !group.members.is_empty() {
         let mut table = Table::new(&["MEMBER", "INSTANCE", "CLIENT", "HOST", "PARTITIONS"]);

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::up::workers_file;
 use crate::arguments::Global;
-use crate::output::{Colour, Output, note};
+use crate::output::{Colour, Output, counted, note};
 use crate::table::Table;
 
 /// Time for a worker to answer.
@@ -138,10 +138,10 @@ fn print(output: Output, page: &StatusPage) -> std::io::Result<()> {
         .iter()
         .filter(|partition| partition.oldest.is_some() || is_behind(partition));
     output.line(format_args!(
-        "{name}: {} partitions, {} in flight, {} keys parked, {}",
-        report.partitions.len(),
+        "{name}: {}, {} in flight, {} parked, {}",
+        counted(report.partitions.len() as u64, "partition", "partitions"),
         report.in_flight,
-        report.parked_keys,
+        counted(report.parked_keys as u64, "key", "keys"),
         match report.ready {
             true => output.paint(Colour::Green, "ready"),
             false => output.paint(Colour::Red, "not ready"),
@@ -238,7 +238,8 @@ fn print(output: Output, page: &StatusPage) -> std::io::Result<()> {
     print_table(output, &table, report.parked.len())?;
     let untold = report.parked_keys - report.parked.len().min(report.parked_keys);
     if untold > 0 {
-        output.line(format_args!("  and {untold} more parked keys"))?;
+        let untold = counted(untold as u64, "more parked key", "more parked keys");
+        output.line(format_args!("  and {untold}"))?;
     }
     Ok(())
 }

@@ -71,7 +71,7 @@ async fn a_group_is_described_with_its_members_and_lag() {
     );
     let text = shop.run(&["groups", "describe", "shop"]).await.done();
     assert!(text.starts_with("shop: Stable"), "{text}");
-    assert!(text.contains("lag 2"), "{text}");
+    assert!(text.contains("1 member, lag 2"), "{text}");
     let number = partition["partition"].as_i64().expect("a number");
     let name = TopicPartition::new("order.created", i32::try_from(number).expect("small"));
     assert!(text.contains(&name.to_string()), "{text}");

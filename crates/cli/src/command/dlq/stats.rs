@@ -12,7 +12,7 @@ use super::letters::{Letters, place};
 use super::selection::{Selection, error_text, failed_at};
 use super::settled::{Settled, State};
 use crate::arguments::Global;
-use crate::output::{Colour, Output, note};
+use crate::output::{Colour, Output, counted, note};
 use crate::record::printable;
 use crate::table::Table;
 
@@ -120,16 +120,21 @@ impl Causes {
             table(output, &causes)?;
             let open = output.paint(Colour::Red, format_args!("{open} open"));
             output.line(format_args!(
-                "\n{topic}: {total} dead letters, {open}, {} causes",
-                causes.len()
+                "\n{topic}: {}, {open}, {}",
+                counted(total, "dead letter", "dead letters"),
+                counted(causes.len() as u64, "cause", "causes")
             ))?;
         } else {
             note(format_args!("There are no such dead letters in {topic}."));
         }
         if self.unknown > 0 {
             note(format_args!(
-                "{} records are no dead letters of a dialect that is understood.",
-                self.unknown
+                "{} of a dialect that is understood.",
+                counted(
+                    self.unknown,
+                    "record is no dead letter",
+                    "records are no dead letters"
+                )
             ));
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::command::dlq::letters::{Letters, place};
 use crate::command::dlq::selection::error_text;
 use crate::command::dlq::settled::Settled;
 use crate::command::dlq::stats::shortened;
-use crate::output::note;
+use crate::output::{counted, note};
 use crate::table::Table;
 
 /// Letters that cannot be edited and are told one by one.
@@ -118,9 +118,9 @@ impl Plan {
         }
         self.faults.iter().for_each(note);
         bail!(
-            "nothing was sent: {} of {} dead letters cannot be edited so",
+            "nothing was sent: {} of {} cannot be edited so",
             self.faulty,
-            self.letters.len()
+            dead_letters(self.letters.len() as u64)
         )
     }
 
@@ -145,17 +145,16 @@ impl Plan {
             }
             table.lines().try_for_each(|line| output.line(line))?;
             if causes.len() > MAX_CAUSES_TOLD {
-                output.line(format_args!(
-                    "and {} more causes",
-                    causes.len() - MAX_CAUSES_TOLD
-                ))?;
+                let untold = (causes.len() - MAX_CAUSES_TOLD) as u64;
+                let untold = counted(untold, "more cause", "more causes");
+                output.line(format_args!("and {untold}"))?;
             }
             output.line("")?;
         }
         output.line(format_args!(
-            "{}: {} dead letters to {} for consumer group {}",
+            "{}: {} to {} for consumer group {}",
             job.topic,
-            self.letters.len(),
+            dead_letters(self.letters.len() as u64),
             job.verb(),
             job.group
         ))?;
@@ -240,6 +239,10 @@ impl Plan {
             "edited whose old value is too large for a header: it stays in the dead letter alone",
         );
     }
+}
+
+pub(super) fn dead_letters(count: u64) -> String {
+    counted(count, "dead letter", "dead letters")
 }
 
 fn tell(count: u64, what: &str) {

@@ -54,8 +54,11 @@ pub(super) async fn refusal(admin: &Admin, group: &str) -> Result<Option<String>
         ));
         return Ok(None);
     }
+    let readers = match described.members.len() {
+        1 => "the one member".to_owned(),
+        count => format!("any of the {count} members"),
+    };
     Ok(Some(format!(
-        "none of the {} members of consumer group {group} reads {topic}; restart its workers, which look for it when they start",
-        described.members.len()
+        "{topic} is not read by {readers} of consumer group {group}; restart its workers, which look for it when they start"
     )))
 }

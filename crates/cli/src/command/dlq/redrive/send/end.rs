@@ -11,9 +11,9 @@ use serde_json::json;
 use super::{LAST_ACKS, Sender};
 use crate::command::dlq::audit::{self, Entry, Phase};
 use crate::command::dlq::redrive::Job;
-use crate::command::dlq::redrive::plan::Plan;
+use crate::command::dlq::redrive::plan::{Plan, dead_letters};
 use crate::command::dlq::redrive::writer::TRANSACTION;
-use crate::output::note;
+use crate::output::{counted, note};
 
 /// How the letters were passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +101,10 @@ impl Sender<'_> {
             }));
         }
         output.line(format_args!(
-            "{}: {} of {} dead letters {} for consumer group {} (run {})",
+            "{}: {} of {} {} for consumer group {} (run {})",
             job.topic,
             entry.acknowledged,
-            entry.selected,
+            dead_letters(entry.selected),
             match job.verb() {
                 "discard" => "discarded",
                 _ => "redriven",
@@ -114,8 +114,8 @@ impl Sender<'_> {
         ))?;
         if self.elsewhere > 0 {
             note(format_args!(
-                "{} were redriven or discarded by another run meanwhile",
-                self.elsewhere
+                "{} redriven or discarded by another run meanwhile",
+                counted(self.elsewhere, "was", "were")
             ));
         }
         plan.tell_details(job);
@@ -176,14 +176,18 @@ impl Sender<'_> {
         }
         if entry.failed > 0 {
             bail!(
-                "{} dead letters could not be sent; try them again with: {again}",
-                entry.failed
+                "{} could not be sent; try again with: {again}",
+                dead_letters(entry.failed)
             );
         }
         if !self.letters.is_empty() {
             bail!(
-                "{} dead letters are gone since the run was planned: their retention is over",
-                self.letters.len()
+                "{} gone since the run was planned: the retention is over",
+                counted(
+                    self.letters.len() as u64,
+                    "dead letter is",
+                    "dead letters are"
+                )
             );
         }
         Ok(())

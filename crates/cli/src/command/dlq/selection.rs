@@ -21,7 +21,7 @@ pub(super) struct Selection {
     #[arg(long, env = "LONGSHORE_DLQ_KEY", value_name = "KEY")]
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// A part of the error's type or text, in upper or lower case
+    /// A part of the error's type or text; upper and lower case are the same
     #[arg(long, env = "LONGSHORE_DLQ_ERROR", value_name = "TEXT", value_parser = error_part)]
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use longshore_event::{Position, Record};
 use serde_json::{Value, json};
 
-use super::super::stats::shortened;
+use crate::command::dlq::stats::shortened;
 use crate::output::note;
 
 /// Characters of a value that are shown; with --json, all of it.

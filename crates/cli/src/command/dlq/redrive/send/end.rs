@@ -155,7 +155,8 @@ impl Sender<'_> {
 
     /// What the command that goes on with the run does not say.
     fn note_untold(&self) {
-        if !self.job.global.kafka.is_empty() {
+        let kafka = &self.job.global.kafka;
+        if kafka.iter().any(|property| property.0.is_some()) {
             note(
                 "The properties of --kafka may hold a password and are not repeated below: give them as before.",
             );

@@ -147,6 +147,11 @@ fn print(output: Output, page: &StatusPage) -> std::io::Result<()> {
             false => output.paint(Colour::Red, "not ready"),
         }
     ))?;
+    if report.partitions.is_empty() && !report.stopping {
+        output.line(
+            "  no partitions: the group has given it none yet; a member that died is missed when its session.timeout.ms is over",
+        )?;
+    }
     for (what, reason) in [
         ("paused", &report.paused),
         ("brokers not reachable", &report.broker_unavailable),

@@ -117,6 +117,21 @@ async fn what_is_stuck_is_told_with_its_key_its_age_its_error_and_its_next_try()
 }
 
 #[tokio::test]
+async fn a_worker_without_partitions_says_what_it_waits_for() {
+    let mut page = page();
+    page["ready"] = false.into();
+    page["partitions"] = json!([]);
+    let worker = answering(&page).await;
+
+    let told = stuck(&["--worker", &worker]).await;
+
+    assert_eq!(told.code, 0, "{told:?}");
+    let first =
+        "shop: 0 partitions, 3 in flight, 2 keys parked, not ready\n  no partitions: the group";
+    assert!(told.stdout.starts_with(first), "{}", told.stdout);
+}
+
+#[tokio::test]
 async fn machines_are_told_the_same() {
     let worker = answering(&page()).await;
     let told = stuck(&["--json", "--worker", &worker]).await;

@@ -27,6 +27,7 @@ pub fn log_to_file(path: &Path) -> io::Result<()> {
     let file = File::create(path)?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter())
+        .log_internal_errors(false)
         .with_writer(Mutex::new(file))
         .with_ansi(false);
     // An error means that somebody else has set a subscriber before, which is theirs to do.
@@ -36,8 +37,10 @@ pub fn log_to_file(path: &Path) -> io::Result<()> {
 
 /// Sends logs to standard error: from INFO up, or as `RUST_LOG` says. Does nothing if logs go somewhere already.
 pub fn init_telemetry(format: LogFormat) {
+    // What cannot be written is lost. To complain of it would be a panic, since whoever read standard error is gone.
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter())
+        .log_internal_errors(false)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal() && !no_colour());
     // An error means that somebody else has set a subscriber before, which is theirs to do.

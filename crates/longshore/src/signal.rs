@@ -1,6 +1,7 @@
 //! The wish to stop: SIGTERM or Ctrl-C once to finish, twice to end at once.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -9,7 +10,12 @@ use tracing::{info, warn};
 /// The exit code of a process that was ended by a second signal.
 const ENDED_AT_ONCE: i32 = 1;
 
-/// Completes at the first SIGTERM or Ctrl-C. The second one ends the process at once, whatever it is doing.
+/// What comes so soon after the first signal is the same wish: `timeout` of coreutils signals its child, and then the
+/// group that the child is in.
+const SAME_WISH: Duration = Duration::from_millis(200);
+
+/// Completes at the first SIGTERM or Ctrl-C. The second one ends the process at once, whatever it is doing, unless it
+/// comes within 200 ms of the first.
 ///
 /// Both signals are caught from the moment this is called.
 ///
@@ -30,10 +36,16 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
         );
         // Nobody listens if the worker has ended by itself.
         wish.send(()).ok();
-        let name = either(&mut interrupt, &mut terminate).await;
+        let first = Instant::now();
+        let name = loop {
+            let name = either(&mut interrupt, &mut terminate).await;
+            if first.elapsed() >= SAME_WISH {
+                break name;
+            }
+        };
         warn!(
             signal = name,
-            "ended at once; what was in flight is handled again after a restart"
+            "ended at once; what was under way is left unfinished"
         );
         std::process::exit(ENDED_AT_ONCE);
     });

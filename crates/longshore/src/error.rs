@@ -99,12 +99,15 @@ impl RunError {
     }
 }
 
-/// An error and its causes, from the outermost, joined by `: `.
+/// An error and its causes, from the outermost, joined by `: `; a cause that an error tells itself is not told again.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        message = format!("{message}: {error}");
+        let text = error.to_string();
+        if !message.ends_with(&text) {
+            message = format!("{message}: {text}");
+        }
         cause = error.source();
     }
     message

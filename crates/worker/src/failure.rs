@@ -111,12 +111,16 @@ impl<T, E: Into<Box<dyn Error + Send + Sync>>> FailureExt<T> for Result<T, E> {
     }
 }
 
-/// An error and its causes, from the outermost, joined by `: `.
+/// An error and its causes, from the outermost, joined by `: `. Some errors, such as those of sqlx, tell their cause
+/// themselves; it is not told again.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        message = format!("{message}: {error}");
+        let text = error.to_string();
+        if !message.ends_with(&text) {
+            message = format!("{message}: {text}");
+        }
         cause = error.source();
     }
     message
@@ -151,12 +155,16 @@ fn says_out_of_reach(error: &(dyn Error + 'static)) -> bool {
     }
 }
 
-/// `a::b::C<d::E>` as `C`; a plain string as `Error`.
+/// `a::b::C<d::E>` as `C`, and what is in a box by its own name; a plain string, or an error of any type, as `Error`.
 fn short_name(name: &'static str) -> &'static str {
-    let path = name.split('<').next().unwrap_or(name);
+    if name.starts_with("dyn ") {
+        return "Error";
+    }
+    let (path, inner) = name.split_once('<').unwrap_or((name, ""));
     match path.rsplit("::").next().unwrap_or(path) {
-        "&str" | "String" => "Error",
-        last => last,
+        "&str" | "String" | "Cow" => "Error",
+        "Box" | "Arc" => short_name(inner),
+        last => last.trim_end_matches('>'),
     }
 }
 
@@ -199,5 +207,26 @@ mod tests {
         let failure = "x".parse::<u8>().permanent().expect_err("no number");
         assert_eq!(failure.kind(), ErrorKind::Permanent);
         assert_eq!(Failure::permanent("no").error_type(), "Error");
+    }
+
+    #[test]
+    fn a_box_is_not_the_type_of_the_error_in_it() {
+        let any: Box<dyn Error + Send + Sync> = fmt::Error.into();
+        assert_eq!(Failure::transient(any).error_type(), "Error");
+        let known: Box<std::num::ParseIntError> =
+            Box::new("x".parse::<u8>().expect_err("no number"));
+        assert_eq!(Failure::transient(known).error_type(), "ParseIntError");
+        let unavailable = Arc::new(StoreError::Unavailable("away".into()));
+        assert_eq!(Failure::from(unavailable).error_type(), "StoreError");
+    }
+
+    #[test]
+    fn a_cause_that_the_error_tells_itself_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("connecting: {0}")]
+        struct Connecting(#[source] Outage);
+
+        let failure = Failure::transient(Connecting(Outage::new("it is down")));
+        assert_eq!(failure.message(), "connecting: it is down");
     }
 }

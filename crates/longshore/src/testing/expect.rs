@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::panic::Location;
 
+use jiff::Timestamp;
 use longshore_event::{DeadLetter, Event, dead_letter_topic};
 use longshore_worker::{ParkedReport, Statement};
 
@@ -95,9 +96,10 @@ impl TestWorker {
     #[track_caller]
     pub fn expect_rows(&self, query: Statement, expected: &[&str]) -> impl Future<Output = ()> {
         let caller = Location::caller();
+        let place = format!("rows of `{}`", query.text);
+        let rows = self.rows(query);
         async move {
-            let place = format!("rows of `{}`", query.text);
-            let found = self.rows(query).await;
+            let found = rows.await;
             let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
             self.compare(&place, &expected, &found, caller);
         }
@@ -151,25 +153,28 @@ impl TestWorker {
                 continue;
             };
             tell(format!(
-                "unfinished: {}/{} offset {} key {:?}, {:?}, {} failed runs, last error {:?}, next try {:?}",
+                "unfinished: {}/{} offset {} key {:?}, {:?}, {} failed runs{}",
                 partition.topic,
                 partition.partition,
                 oldest.offset,
                 oldest.key,
                 oldest.state,
                 oldest.attempts,
-                oldest.last_error,
-                oldest.next_try.map(|at| at.to_string())
+                outlook(oldest.last_error.as_ref(), oldest.next_try)
             ));
         }
         for parked in &report.parked {
             tell(format!(
-                "parked: key {:?}, {} messages, {} failed runs, last error {:?}, next try {:?}",
+                "parked: key {:?}, {} messages, {} failed runs{}{}",
                 key_of(parked),
                 parked.messages,
                 parked.attempts,
-                parked.last_error,
-                parked.next_try.map(|at| at.to_string())
+                outlook(parked.last_error.as_ref(), parked.next_try),
+                if parked.held {
+                    ", next try when redriven"
+                } else {
+                    ""
+                }
             ));
         }
         for topic in &self.site.reads {
@@ -202,6 +207,13 @@ fn lines(letters: &[impl std::fmt::Debug]) -> Vec<String> {
 
 fn key_of(parked: &ParkedReport) -> String {
     parked.key.clone().unwrap_or_default()
+}
+
+/// Why it failed last, and when it is tried again, as far as either is known.
+fn outlook(last_error: Option<&String>, next_try: Option<Timestamp>) -> String {
+    let error = last_error.map(|error| format!(", last error: {error}"));
+    let next = next_try.map(|at| format!(", next try {at}"));
+    error.unwrap_or_default() + &next.unwrap_or_default()
 }
 
 fn listed(lines: &[String]) -> String {

@@ -1,5 +1,7 @@
 //! What came of it: published events, dead letters, parked keys, rows, timers, and what the worker says of itself.
 
+use std::panic::Location;
+
 use jiff::Timestamp;
 use longshore_event::{DeadLetter, Event, NextOffset, Record, dead_letter_topic};
 use longshore_store::SqlStore;
@@ -122,32 +124,42 @@ impl TestWorker {
     ///
     /// # Panics
     /// If the worker is not running or has no store, or the query fails.
-    pub async fn rows(&self, query: Statement) -> Vec<String> {
-        let rows = self.answer(self.store().fetch(&query).await);
-        rows.iter().map(ToString::to_string).collect()
+    #[track_caller]
+    pub fn rows(&self, query: Statement) -> impl Future<Output = Vec<String>> {
+        let (store, caller) = (self.store(), Location::caller());
+        async move {
+            let rows = self.answer(store.fetch(&query).await, caller);
+            rows.iter().map(ToString::to_string).collect()
+        }
     }
 
     /// How much there is in the worker's store.
     ///
     /// # Panics
     /// If the worker is not running or has no store.
-    pub async fn counts(&self) -> StoreCounts {
-        self.answer(self.store().counts().await)
+    #[track_caller]
+    pub fn counts(&self) -> impl Future<Output = StoreCounts> {
+        let (store, caller) = (self.store(), Location::caller());
+        async move { self.answer(store.counts().await, caller) }
     }
 
     /// The timers that publish an `E` later, the earliest first, each with its time.
     ///
     /// # Panics
     /// If the worker is not running or has no store, or one is no such event.
-    pub async fn timers<E: Event>(&self) -> Vec<(Timestamp, E)> {
-        let query = sql(TIMERS).bind(E::TOPIC);
-        let rows = self.answer(self.store().fetch(&query).await);
-        let timers = rows.iter().map(|row| {
-            let due_at = row.integer(0).unwrap_or_default();
-            let due_at = Timestamp::from_microsecond(due_at).unwrap_or(Timestamp::MAX);
-            (due_at, event_in(E::TOPIC, row.bytes(1)))
-        });
-        timers.collect()
+    #[track_caller]
+    pub fn timers<E: Event>(&self) -> impl Future<Output = Vec<(Timestamp, E)>> {
+        let (store, caller) = (self.store(), Location::caller());
+        async move {
+            let query = sql(TIMERS).bind(E::TOPIC);
+            let rows = self.answer(store.fetch(&query).await, caller);
+            let timers = rows.iter().map(|row| {
+                let due_at = row.integer(0).unwrap_or_default();
+                let due_at = Timestamp::from_microsecond(due_at).unwrap_or(Timestamp::MAX);
+                (due_at, event_in(E::TOPIC, row.bytes(1)))
+            });
+            timers.collect()
+        }
     }
 
     #[track_caller]
@@ -161,12 +173,12 @@ impl TestWorker {
         }
     }
 
-    #[track_caller]
-    fn answer<T>(&self, answer: Result<T, StoreError>) -> T {
+    /// The location is told in the message, as [`expect_rows`](Self::expect_rows) does.
+    fn answer<T>(&self, answer: Result<T, StoreError>, caller: &Location<'_>) -> T {
         match answer {
             Ok(answer) => answer,
             Err(error) => panic!(
-                "the store of {} does not answer: {}",
+                "{caller}: the store of {} does not answer: {}",
                 self.site.name,
                 chain(&error)
             ),

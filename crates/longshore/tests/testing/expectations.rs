@@ -6,7 +6,7 @@ use longshore::prelude::*;
 use longshore::testing::TestWorker;
 use serde::{Deserialize, Serialize};
 
-use crate::clerk::{Answer, Letter, answer, letter, start};
+use crate::clerk::{Answer, Letter, answer, letter, start, start_with};
 
 /// One letter answered, one dead, one parked.
 async fn three_ends() -> TestWorker {
@@ -66,12 +66,28 @@ async fn another_event_is_told() {
 
 #[tokio::test]
 #[should_panic(
-    expected = "parked: key \"eve\", 1 messages, 4 failed runs, last error Some(\"the service is down\")"
+    expected = "parked: key \"eve\", 1 messages, 4 failed runs, last error: the service is down"
 )]
 async fn an_event_that_is_missing_is_told_with_what_is_parked() {
     let worker = three_ends().await;
     let answers = ["ada", "eve"].map(|to| answer(to, "hello, your letter 1"));
     worker.expect_published(&answers);
+}
+
+#[tokio::test]
+#[should_panic(expected = "last error: it is poison, next try when redriven")]
+async fn what_a_held_key_waits_for_is_told() {
+    let (mut worker, _) = start_with(|args| args.strict = true).await;
+    worker.send(&letter("ada", "poison"));
+    worker.settle().await;
+    worker.expect_all_done();
+}
+
+#[tokio::test]
+#[should_panic(expected = "expectations.rs:")]
+async fn a_query_that_fails_is_told_with_its_place_in_the_test() {
+    let (worker, _) = start().await;
+    worker.rows(sql("select nothing from nowhere")).await;
 }
 
 #[tokio::test]

@@ -118,6 +118,10 @@ impl TestWorker {
     /// Waits until the worker waits for nothing but time: everything is handled that can be, what failed waits for its next
     /// run, what was committed is published.
     ///
+    /// A timer that is due at once waits for time as well: it fires in `advance(Duration::from_millis(1))`. And the outbox row
+    /// of what was just published goes up to 50 ms later, together with others. After a [`crash`](Self::crash) before that it is
+    /// published again, under the same id, as may happen in production.
+    ///
     /// # Panics
     /// If the worker has ended by itself, or does not come to rest.
     pub async fn settle(&mut self) {
@@ -133,7 +137,8 @@ impl TestWorker {
     }
 
     /// Ends the worker as `kill -9` does: nothing is finished, committed or told to the group. What it had published and
-    /// written stays. [`restart`](Self::restart) brings it back.
+    /// written stays. [`restart`](Self::restart) brings it back. What it published in the last 50 ms may be
+    /// published again then, under the same ids: see [`settle`](Self::settle).
     ///
     /// # Panics
     /// If it is not running.

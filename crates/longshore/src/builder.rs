@@ -83,13 +83,15 @@ impl<H: Handler> WorkerBuilder<H> {
         Self::with(name, Strategy::Store(Box::new(handler)))
     }
 
-    /// A worker without a store: at least once, under the same ids. Its handler may publish, but not write.
+    /// A worker without a store: at least once, under the same ids. Its handler may publish, but not write, nor set or
+    /// cancel timers: a message for which it does becomes a dead letter.
     pub fn plain(name: &'static str, handler: H) -> Self {
         Self::with(name, Strategy::Plain(handler))
     }
 
     /// A worker without a store that commits in Kafka transactions: readers of committed records see what a message
-    /// publishes exactly once. Its handler may publish, but not write. The brokers have to have transactions.
+    /// publishes exactly once. Its handler may publish, but not write, nor set or cancel timers: a message for which it does
+    /// becomes a dead letter. The brokers have to have transactions.
     pub fn transactional(name: &'static str, handler: H) -> Self {
         Self::with(name, Strategy::Transaction(handler))
     }
@@ -139,7 +141,47 @@ impl<H: Handler> WorkerBuilder<H> {
         self
     }
 
-    /// The tables of the handler, made when the store is opened.
+    /// The tables of the handler, made when the store is opened. A handler reads them from the store that
+    /// [`new`](Self::new) lends, and writes them through its context:
+    ///
+    /// ```no_run
+    /// # use longshore::prelude::*;
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct UserSignedUp { user: String }
+    /// # impl Event for UserSignedUp {
+    /// #     const TYPE: &'static str = "user.signed-up";
+    /// #     fn key(&self) -> &str { &self.user }
+    /// # }
+    /// const TABLES: &[Migration] = &[Migration {
+    ///     module: "greeter",
+    ///     version: 1,
+    ///     name: "who was greeted",
+    ///     sql: "create table greeted (name text primary key, times bigint not null)",
+    /// }];
+    ///
+    /// struct Greeter(SqlStore);
+    ///
+    /// impl Handler for Greeter {
+    ///     type Payload = UserSignedUp;
+    ///     const NAME: &'static str = "greeter";
+    ///
+    ///     async fn handle(&self, message: &Envelope<UserSignedUp>, context: &mut Context<'_, UserSignedUp>) -> Result<(), Failure> {
+    ///         let user = &message.event().user;
+    ///         let rows = self.0.fetch(&sql("select times from greeted where name = $1").bind(user)).await?;
+    ///         let times = rows.first().and_then(|row| row.integer(0));
+    ///         context.write(match times {
+    ///             None => sql("insert into greeted (name, times) values ($1, 1)").bind(user),
+    ///             Some(times) => sql("update greeted set times = $1 where name = $2").bind(times + 1).bind(user),
+    ///         });
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     let worker = WorkerBuilder::new("greeter", |store| Greeter(store.clone()));
+    ///     longshore::main(worker.reads(UserSignedUp::TOPIC).migrations(TABLES))
+    /// }
+    /// ```
     #[must_use]
     pub fn migrations(mut self, migrations: &'static [Migration]) -> Self {
         self.migrations = migrations;

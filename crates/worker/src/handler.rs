@@ -30,7 +30,8 @@ pub trait Handler: Send + Sync + 'static {
     /// Handles one message.
     ///
     /// # Errors
-    /// [`Failure`] says what to do next; any error raised with `?` is transient and tried again.
+    /// [`Failure`] says what to do next. Any [`std::error::Error`] raised with `?` is transient and tried again; what is
+    /// none, such as a `String` or a boxed error, takes `.map_err(Failure::transient)?`.
     fn handle(
         &self,
         message: &Envelope<Self::Payload>,
@@ -146,6 +147,10 @@ impl<'a, P: Payload> Context<'a, P> {
     /// a new owner of the partition changes nothing about it. It fires once, no earlier than `when`, usually within
     /// milliseconds of it. The event's time is `when`.
     ///
+    /// A worker without a store has no timers: the message becomes a dead letter.
+    ///
+    /// In tests, a timer that is due at once fires when time passes, in `advance(1 ms)`, and not in `settle()`.
+    ///
     /// # Errors
     /// A permanent [`Failure`] if the event does not serialise.
     pub fn publish_at<E: Event>(
@@ -180,7 +185,8 @@ impl<'a, P: Payload> Context<'a, P> {
     }
 
     /// Cancels the timer that a message of the same key has set under this name. If it has fired already, or there is
-    /// none, nothing happens: whoever handles its event finds the state that this message has left.
+    /// none, nothing happens: whoever handles its event finds the state that this message has left. Without a store the message
+    /// becomes a dead letter.
     pub fn cancel(&mut self, name: impl Into<String>) {
         self.timers.push(PendingTimer::Cancel(name.into()));
     }
@@ -200,7 +206,8 @@ impl<'a, P: Payload> Context<'a, P> {
         Ok(follow_on)
     }
 
-    /// Runs a statement in the transaction in which this message commits. See [`sql`](crate::sql).
+    /// Runs a statement in the transaction in which this message commits. See [`sql`](crate::sql). If the database rejects
+    /// it, the message becomes a dead letter after this one run; so it does if the worker has no store.
     pub fn write(&mut self, statement: Statement) {
         self.writes.push(statement);
     }

@@ -68,7 +68,8 @@ impl TestWorker {
         }
     }
 
-    /// Everything is done: nothing of what the worker reads is unfinished, parked or dead.
+    /// Everything is done: nothing of what the worker reads is unfinished, parked or dead, and no topic refuses what came
+    /// of it.
     ///
     /// # Panics
     /// If not, and if the worker is not running.
@@ -82,9 +83,11 @@ impl TestWorker {
             .map(|topic| self.dead_letters(topic).len())
             .sum();
         let (lag, parked) = (self.lag(), report.parked_keys);
-        if lag > 0 || parked > 0 || dead > 0 {
-            let found =
-                format!("{lag} records to finish, {parked} keys parked, {dead} dead letters");
+        let refusing = report.unwritten.len();
+        if lag > 0 || parked > 0 || dead > 0 || refusing > 0 {
+            let found = format!(
+                "{lag} records to finish, {parked} keys parked, {dead} dead letters, {refusing} topics that refuse"
+            );
             self.disappoint("all done", &[], &[found], Location::caller());
         }
     }
@@ -147,6 +150,12 @@ impl TestWorker {
             if let Some(reason) = reason {
                 tell(format!("{what}: {reason}"));
             }
+        }
+        for refusing in &report.unwritten {
+            tell(format!(
+                "not published to {}: {}",
+                refusing.topic, refusing.last_error
+            ));
         }
         for partition in &report.partitions {
             let Some(oldest) = &partition.oldest else {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore::prelude::*;
-use longshore::testing::TestWorker;
+use longshore::testing::{PublishErrorKind, TestWorker};
 use serde::{Deserialize, Serialize};
 
 use crate::clerk::{Answer, Letter, answer, letter, start, start_with};
@@ -113,6 +113,16 @@ async fn a_dead_letter_that_should_not_be_is_told() {
 #[should_panic(expected = "0 records to finish, 1 keys parked, 1 dead letters")]
 async fn what_is_not_done_is_told() {
     three_ends().await.expect_all_done();
+}
+
+#[tokio::test]
+#[should_panic(expected = "not published to answer: ")]
+async fn what_a_topic_refuses_is_not_done() {
+    let (mut worker, _) = start().await;
+    worker.topic_refuses(Answer::TOPIC, PublishErrorKind::UnknownTopic);
+    worker.send(&letter("ada", "hello"));
+    worker.settle().await;
+    worker.expect_all_done();
 }
 
 #[tokio::test]

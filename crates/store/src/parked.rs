@@ -71,6 +71,13 @@ fn change_text(database: Database, rows: usize, held: u8) -> String {
         .map(|(number, (name, _))| format!("{name} = column{number}"))
         .collect();
     let (position, changed) = equal.split_at(3);
+    // The key is held since the first death.
+    let stays = |set: &&String| held == 1 && set.starts_with("first_failed_at");
+    let changed: Vec<&str> = changed
+        .iter()
+        .filter(|set| !stays(set))
+        .map(|set| &**set)
+        .collect();
     database.in_order(&format!(
         "update parked set {} from (values {given}) as given where {} and held = {held}",
         changed.join(", "),

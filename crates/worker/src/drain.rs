@@ -13,7 +13,7 @@ use crate::ending::{Handled, Trail};
 use crate::intake::{ParkedOf, until_available};
 use crate::lanes::{LaneId, LaneKey};
 use crate::message::{Arrival, Message};
-use crate::parking::{Head, Page, Reading, ToRead};
+use crate::parking::{Head, Page, Reading, ToRead, page};
 use crate::run_loop::RunLoop;
 use crate::status::StatusBoard;
 use crate::{CommitStrategy, Failure, Handler, ParkedRow, Source};
@@ -136,15 +136,23 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
         if !self.brake.permits() || !self.may_publish() {
             return None;
         }
-        let due_at = self.parking.next_due(self.guide.settings.concurrency)?;
+        let due_at = self.parking.next_due(self.most_draining())?;
         let wait = due_at.duration_since(self.guide.settings.clock.now());
         Some(Instant::now() + Duration::try_from(wait).unwrap_or(Duration::ZERO))
+    }
+
+    /// How many parked lanes may be drained at once. One whose message waits for an outage to end is in nobody's way, as
+    /// long as what is read of such lanes fits into memory.
+    fn most_draining(&self) -> usize {
+        let settings = &self.guide.settings;
+        let out_of_reach = self.out_of_reach.parked();
+        settings.concurrency + out_of_reach.min(settings.max_in_flight / page::LARGEST)
     }
 
     /// Reads the next messages of the lanes whose time has come.
     pub(crate) fn load_due(&mut self) {
         let now = self.guide.settings.clock.now();
-        let most = self.guide.settings.concurrency;
+        let most = self.most_draining();
         while let Some(lane) = self.parking.take_due(now, most) {
             let load = load(lane, self.strategy.clone(), self.status.clone());
             self.loads.push(load.boxed());

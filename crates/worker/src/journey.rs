@@ -10,6 +10,7 @@ use longshore_event::{Envelope, ErrorKind};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use crate::backoff::Backoff;
 use crate::ending::{Handled, Sequence};
 use crate::handler::Decisions;
 use crate::lanes::{LaneId, LaneScope};
@@ -73,7 +74,10 @@ impl<H: Handler> Guide<H> {
                     outcome = self.run(envelope, &mut message.runs, lane, &metrics) => outcome,
                     () = tenure.over() => return Journey::Left(Left { message, lane }.into()),
                 };
-                metrics.seconds.observe(started.elapsed().as_secs_f64());
+                // An outage is met in no time, again and again: it says nothing about how long handling takes.
+                if !matches!(&outcome, Err(failure) if failure.is_outage()) {
+                    metrics.seconds.observe(started.elapsed().as_secs_f64());
+                }
                 outcome
             }
             Content::Undecodable { undecodable, .. } => {
@@ -116,6 +120,7 @@ impl<H: Handler> Guide<H> {
                 runs.count -= 1;
                 return Err(failure);
             }
+            runs.outage = Backoff::new();
             metrics.failed(failure.kind());
             runs.first_failed_at.get_or_insert(now);
             debug!(partition = %envelope.record().partition, offset = %envelope.record().offset, attempt = runs.count, failure = ?failure, "handler failed");

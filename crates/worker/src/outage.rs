@@ -15,13 +15,21 @@ use crate::{CommitStrategy, Handler, Source};
 #[derive(Debug)]
 pub(crate) struct OutOfReach<P> {
     waiting: BTreeMap<(Instant, LaneId), Message<P>>,
+    /// How many of them were parked.
+    parked: usize,
 }
 
 impl<P> OutOfReach<P> {
     pub(crate) fn new() -> Self {
         Self {
             waiting: BTreeMap::new(),
+            parked: 0,
         }
+    }
+
+    /// How many of them come from the store. Each is of another parked lane.
+    pub(crate) fn parked(&self) -> usize {
+        self.parked
     }
 
     /// When the first of them is tried again.
@@ -30,22 +38,29 @@ impl<P> OutOfReach<P> {
     }
 
     fn wait(&mut self, message: Message<P>, lane: LaneId, wait: Duration) {
+        self.parked += usize::from(!message.arrival.is_from_source());
         self.waiting.insert((Instant::now() + wait, lane), message);
     }
 
-    /// Those whose time has come.
-    fn take_due(&mut self) -> impl Iterator<Item = (LaneId, Message<P>)> {
-        let now = Instant::now();
-        let due = std::iter::from_fn(move || {
-            let first = self.waiting.first_entry()?;
-            (first.key().0 <= now).then(|| first.remove_entry())
-        });
-        due.map(|((_, lane), message)| (lane, message))
+    /// Takes one whose time has come.
+    fn take_due(&mut self, now: Instant) -> Option<(LaneId, Message<P>)> {
+        let first = self.waiting.first_entry()?;
+        if first.key().0 > now {
+            return None;
+        }
+        let ((_, lane), message) = first.remove_entry();
+        self.parked -= usize::from(!message.arrival.is_from_source());
+        Some((lane, message))
     }
 
     fn take_unless(&mut self, keep: impl Fn(&Message<P>) -> bool) -> Vec<(LaneId, Message<P>)> {
         let taken = self.waiting.extract_if(.., |_, message| !keep(message));
-        taken.map(|((_, lane), message)| (lane, message)).collect()
+        let taken: Vec<_> = taken.map(|((_, lane), message)| (lane, message)).collect();
+        let parked = taken
+            .iter()
+            .filter(|(_, one)| !one.arrival.is_from_source());
+        self.parked -= parked.count();
+        taken
     }
 }
 
@@ -69,7 +84,8 @@ impl<H: Handler, S: Source, C: CommitStrategy> RunLoop<H, S, C> {
 
     /// Messages that have waited for a while may be started again.
     pub(crate) fn try_again(&mut self) {
-        for (lane, message) in self.out_of_reach.take_due() {
+        let now = Instant::now();
+        while let Some((lane, message)) = self.out_of_reach.take_due(now) {
             self.guide.failing.ended(lane);
             self.lanes.put_back(lane, message);
         }

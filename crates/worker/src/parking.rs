@@ -3,7 +3,7 @@
 
 mod head;
 mod lane;
-mod page;
+pub(crate) mod page;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -274,8 +274,13 @@ pub(crate) async fn a_redrive_releases_the_dead_message_of_its_key(store: &impl 
 pub(crate) async fn a_redrive_that_died_tells_of_the_message_that_holds_its_key(
     store: &impl Store,
 ) {
+    let died_first = ParkedFailure {
+        first_failed_at: at(1),
+        ..failure()
+    };
     let dead = ParkedRow {
         state: ParkedState::Held,
+        failure: Some(died_first.clone()),
         ..row("a", position(0, 1))
     };
     let waiting = row("a", position(0, 2));
@@ -295,7 +300,11 @@ pub(crate) async fn a_redrive_that_died_tells_of_the_message_that_holds_its_key(
     let all = [died(&dead), died(&waiting), died(&nothing)];
     store.commit_now(&all).await.expect("committed");
 
-    assert_eq!(lane(store, "a", 0).await, [told(&dead), waiting]);
+    let dead = ParkedRow {
+        failure: Some(died_first),
+        ..told(&dead)
+    };
+    assert_eq!(lane(store, "a", 0).await, [dead, waiting]);
 }
 
 pub(crate) async fn a_long_key_can_be_parked(store: &impl Store) {

@@ -1,5 +1,8 @@
 //! How much of a parked lane is read at once.
 
+/// Messages on the largest page.
+pub(crate) const LARGEST: usize = 8;
+
 /// Messages of a lane that are read from the store at once, and are in memory while it is drained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageSize(usize);
@@ -9,11 +12,9 @@ impl PageSize {
     /// read in vain.
     pub(super) const FIRST: Self = Self(2);
 
-    const LARGEST: Self = Self(8);
-
     /// All of a page went through.
     pub(super) fn grown(self) -> Self {
-        Self((self.0 * 2).min(Self::LARGEST.0))
+        Self((self.0 * 2).min(LARGEST))
     }
 
     pub(super) fn messages(self) -> usize {

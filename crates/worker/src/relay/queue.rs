@@ -100,8 +100,13 @@ impl TopicQueue {
         Some((rows, wait))
     }
 
-    /// Rows were sent; those that failed go back to the front, in their order.
-    pub(super) fn sent(&mut self, failed: Vec<(OutboxRow, PublishError)>) {
+    /// Rows were sent; those that failed go back to the front, in their order. Those of partitions that have gone
+    /// meanwhile wait in the store for their next owner; they are returned.
+    pub(super) fn sent(
+        &mut self,
+        failed: Vec<(OutboxRow, PublishError)>,
+        is_owned: impl Fn(&TopicPartition) -> bool,
+    ) -> Vec<OutboxRow> {
         self.sending = None;
         self.stuck = false;
         match (failed.first(), &self.failing) {
@@ -115,9 +120,12 @@ impl TopicQueue {
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
-        for (row, _) in failed.into_iter().rev() {
+        let rows = failed.into_iter().map(|(row, _)| row);
+        let (kept, gone): (Vec<_>, Vec<_>) = rows.partition(|row| is_owned(&row.source));
+        for row in kept.into_iter().rev() {
             self.rows.push_front(row);
         }
+        gone
     }
 
     /// Whether rows of these partitions are on their way. A topic that cannot be written is not waited for.
@@ -192,7 +200,7 @@ mod tests {
         let mut sent = Vec::new();
         while let Some((rows, _)) = queue.start(CAPACITY) {
             sent.extend(rows.iter().map(|row| row.sequence));
-            queue.sent(Vec::new());
+            queue.sent(Vec::new(), |_| true);
         }
         sent
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::send::Kind;
+use super::timers::LEASE;
 use crate::failure::chain;
 use crate::report::UnwrittenTopic;
 use crate::{Clock, PublishError};
@@ -22,6 +23,7 @@ type Topics = BTreeMap<(Arc<str>, Kind), Refusal>;
 #[derive(Debug)]
 struct Refusal {
     since: Timestamp,
+    last: Timestamp,
     error: String,
 }
 
@@ -41,11 +43,13 @@ impl Refusals {
             topics.remove(&place);
             return;
         };
+        let now = self.clock.now();
         let refusal = topics.entry(place).or_insert_with(|| Refusal {
-            since: self.clock.now(),
+            since: now,
+            last: now,
             error: String::new(),
         });
-        refusal.error = chain(error);
+        (refusal.last, refusal.error) = (now, chain(error));
     }
 
     /// Nothing of this kind waits for the topic here any more.
@@ -61,7 +65,12 @@ impl Refusals {
     /// Each topic once.
     pub(super) fn told(&self) -> Vec<UnwrittenTopic> {
         let mut told: Vec<UnwrittenTopic> = Vec::new();
-        for ((topic, _), refusal) in &*self.topics() {
+        let now = self.clock.now();
+        for ((topic, kind), refusal) in &*self.topics() {
+            // Timers are anybody's once their lease is over: another instance may have published them.
+            if *kind == Kind::Timers && now.duration_since(refusal.last) > 2 * LEASE {
+                continue;
+            }
             match told.last_mut().filter(|last| *last.topic == **topic) {
                 Some(last) => last.since = last.since.min(refusal.since),
                 None => told.push(UnwrittenTopic {

@@ -268,7 +268,14 @@ impl<S: Store, P: Publisher> Task<S, P> {
         self.refusals.sent(&sent.topic, sent.kind, error);
         match (sent.kind, self.queues.get_mut(&sent.topic)) {
             (Kind::Timers, _) => self.timers.sent(&sent.topic, &failed),
-            (Kind::Outbox, Some(queue)) => queue.sent(failed),
+            (Kind::Outbox, Some(queue)) => {
+                for row in queue.sent(failed, |source| self.owned.contains(source)) {
+                    self.held.remove(&row.id);
+                }
+                if queue.is_empty() {
+                    self.refusals.forget(&sent.topic, Kind::Outbox);
+                }
+            }
             (Kind::Outbox, None) => {}
         }
         if self.acknowledged.is_empty() {
@@ -426,12 +433,9 @@ impl<S: Store, P: Publisher> Task<S, P> {
 
     /// What could not be published of partitions that are handed over waits in the store for their next owner.
     fn forget(&mut self, partitions: &[TopicPartition]) {
-        for (topic, queue) in &mut self.queues {
+        for queue in self.queues.values_mut() {
             for row in queue.forget(partitions) {
                 self.held.remove(&row.id);
-            }
-            if queue.is_empty() {
-                self.refusals.forget(topic, Kind::Outbox);
             }
         }
         // Those that are still this worker's are refused again.

@@ -21,7 +21,7 @@ const CAPACITY: usize = 4_000;
 const PAGE: usize = 1_000;
 /// How long a claim holds. If this process dies, another one claims the timers then, or takes over their partition
 /// before that.
-const LEASE: SignedDuration = SignedDuration::from_secs(30);
+pub(super) const LEASE: SignedDuration = SignedDuration::from_secs(30);
 /// Between two claims: what becomes due meanwhile costs one transaction, and no timer is noticeably late.
 const GATHER: Duration = Duration::from_millis(20);
 

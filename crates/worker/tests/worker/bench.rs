@@ -61,7 +61,8 @@ impl Calls {
 }
 
 /// Does what the note says: `slow` takes a second, `flaky` fails twice, `late` fails until it was parked twice, `down`
-/// always fails, `service` fails while the service is down and `unasked` does not even ask it then, `fixable` and `poison` fail for good,
+/// always fails, `service` fails while the service is down and `unasked` does not even ask it then, nor does
+/// `cut` once it was parked, `fixable` and `poison` fail for good,
 /// `ask` asks the store, `panic` panics, `hang` never returns, `bad write` leaves a statement that the store rejects,
 /// `later 5` echoes the note in 5 seconds under a name that `cancel` cancels, `nameless` in 10 under none, `remind 5` produces
 /// the note `reminded` in 5 seconds. Given up, a note that ends with `mourned` leaves a statement, one that ends with `badly`
@@ -86,6 +87,12 @@ impl Handler for Script {
             "down" => Err(std::io::Error::other("always"))?,
             "service" if self.0.is_service_down() => Err(std::io::Error::other("away"))?,
             "unasked" if self.0.is_service_down() => return Err(Failure::outage("not asked")),
+            "cut" if self.0.is_service_down() => {
+                return Err(match context.attempt() {
+                    1..=4 => Failure::transient("cut off"),
+                    _ => Failure::outage("not asked"),
+                });
+            }
             "fixable" => return Err(Failure::permanent("not like this")),
             "poison" => return Err(Failure::permanent("never")),
             "ask" => self.1.ping().await?,

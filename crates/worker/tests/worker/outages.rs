@@ -185,6 +185,30 @@ async fn keys_that_do_not_need_what_is_away_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn parked_keys_that_do_not_need_what_is_away_are_tried_again() {
+    let bench = Bench::new(1);
+    bench.calls.service_down(true);
+    for n in 1..=3 {
+        bench.produce(&format!("k-{n}"), &["cut off"]);
+    }
+    bench.produce("other", &["late 1"]);
+    let settings = Settings {
+        concurrency: 2,
+        ..bench.settings()
+    };
+    let worker = bench.start_with(settings, bench.group.join(2_000));
+    worker.control.assign(&bench.partitions());
+    // When it is parked for the second time, the others are out of the store already.
+    bench.until("echoes", 1).await;
+    assert_eq!(bench.texts("echoes"), ["late 1"]);
+
+    bench.calls.service_down(false);
+    bench.until("echoes", 4).await;
+    worker.stop().await.expect("left in good order");
+    assert_eq!(bench.store.parked_rows(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_an_outage_to_end_is_left_to_the_next_owner_at_once() {
     let bench = Bench::new(1);
     let worker = out_of_reach(&bench).await;

@@ -119,7 +119,11 @@ impl Tables {
             && held.state == ParkedState::Held
         {
             (held.attempts, held.due_at) = (kept.attempts, kept.due_at);
+            let first = held.failure.as_ref().map(|failure| failure.first_failed_at);
             held.failure.clone_from(&kept.failure);
+            if let (Some(failure), Some(first)) = (&mut held.failure, first) {
+                failure.first_failed_at = first;
+            }
         }
         for row in &message.outbox {
             self.sequences.insert(row.id, row.sequence);

@@ -160,6 +160,7 @@ async fn keys_that_do_not_need_what_is_away_go_on() {
     let oldest = report.partitions[0].oldest.as_ref().expect("it waits");
     assert_eq!(oldest.state, OldestState::Handling);
     assert_eq!(oldest.last_error.as_deref(), Some("not asked"));
+    assert_eq!(oldest.attempts, 0);
     assert!(oldest.next_try > Some(report.at));
     let since = report
         .at

@@ -100,13 +100,9 @@ impl TopicQueue {
         Some((rows, wait))
     }
 
-    /// Rows were sent; those that failed go back to the front, in their order. Those of partitions that have gone
-    /// meanwhile wait in the store for their next owner; they are returned.
-    pub(super) fn sent(
-        &mut self,
-        failed: Vec<(OutboxRow, PublishError)>,
-        is_owned: impl Fn(&TopicPartition) -> bool,
-    ) -> Vec<OutboxRow> {
+    /// Rows were sent; those that failed go back to the front, in their order. So do those of partitions that have gone
+    /// meanwhile, unlike what [`TopicQueue::forget`] takes: whatever is behind them here would overtake them.
+    pub(super) fn sent(&mut self, failed: Vec<(OutboxRow, PublishError)>) {
         self.sending = None;
         self.stuck = false;
         match (failed.first(), &self.failing) {
@@ -120,12 +116,9 @@ impl TopicQueue {
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
-        let rows = failed.into_iter().map(|(row, _)| row);
-        let (kept, gone): (Vec<_>, Vec<_>) = rows.partition(|row| is_owned(&row.source));
-        for row in kept.into_iter().rev() {
+        for (row, _) in failed.into_iter().rev() {
             self.rows.push_front(row);
         }
-        gone
     }
 
     /// Whether rows of these partitions are on their way. A topic that cannot be written is not waited for.
@@ -159,11 +152,6 @@ impl TopicQueue {
         if self.stuck && self.is_busy_with(partitions) {
             warn!(topic = %self.topic, "the topic does not answer: partitions are taken over before all that was left for it is published");
         }
-    }
-
-    /// Whether nothing waits here, nor in the store for want of room.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.sending.is_none() && !self.has_spilled()
     }
 
     /// Forgets the rows of these partitions: they are somebody else's now. Returns what was held.
@@ -200,7 +188,7 @@ mod tests {
         let mut sent = Vec::new();
         while let Some((rows, _)) = queue.start(CAPACITY) {
             sent.extend(rows.iter().map(|row| row.sequence));
-            queue.sent(Vec::new(), |_| true);
+            queue.sent(Vec::new());
         }
         sent
     }

@@ -52,12 +52,7 @@ impl Refusals {
         (refusal.last, refusal.error) = (now, chain(error));
     }
 
-    /// Nothing of this kind waits for the topic here any more.
-    pub(super) fn forget(&self, topic: &Arc<str>, kind: Kind) {
-        self.topics().remove(&(topic.clone(), kind));
-    }
-
-    /// Nor does any timer for any topic.
+    /// No timer waits here any more.
     pub(super) fn forget_timers(&self) {
         self.topics().retain(|(_, kind), _| *kind != Kind::Timers);
     }

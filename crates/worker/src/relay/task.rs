@@ -268,14 +268,7 @@ impl<S: Store, P: Publisher> Task<S, P> {
         self.refusals.sent(&sent.topic, sent.kind, error);
         match (sent.kind, self.queues.get_mut(&sent.topic)) {
             (Kind::Timers, _) => self.timers.sent(&sent.topic, &failed),
-            (Kind::Outbox, Some(queue)) => {
-                for row in queue.sent(failed, |source| self.owned.contains(source)) {
-                    self.held.remove(&row.id);
-                }
-                if queue.is_empty() {
-                    self.refusals.forget(&sent.topic, Kind::Outbox);
-                }
-            }
+            (Kind::Outbox, Some(queue)) => queue.sent(failed),
             (Kind::Outbox, None) => {}
         }
         if self.acknowledged.is_empty() {

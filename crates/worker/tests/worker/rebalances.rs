@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use longshore_event::{NextOffset, TopicPartition};
 use longshore_testkit::memory::Note;
-use longshore_worker::PublishErrorKind;
 
 use crate::bench::Bench;
 
@@ -289,27 +288,4 @@ async fn a_partition_that_comes_back_starts_afresh() {
 
     assert_eq!(bench.texts("echoes"), ["1", "2", "3", "4", "5"]);
     assert_eq!(bench.committed(), 5);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_a_topic_has_refused_is_the_next_owners_to_publish_and_no_longer_told() {
-    let bench = Bench::new(1);
-    bench
-        .publisher
-        .refuse_topic("echoes", PublishErrorKind::UnknownTopic);
-    let former = bench.start();
-    bench.produce("a", &["1", "2"]);
-    bench
-        .until_true("both are done", |bench| bench.committed() == 2)
-        .await;
-    former.control.revoke(&bench.partitions(), LONG).await;
-    let _owner = bench.start();
-    tokio::time::sleep(LONG).await;
-    let report = former.inspector.report().await.expect("it runs");
-    assert_eq!(report.unwritten, []);
-
-    bench.publisher.accept_topic("echoes");
-    bench.until_published().await;
-    tokio::time::sleep(LONG).await;
-    assert_eq!(bench.texts("echoes"), ["1", "2"], "by one of them");
 }

@@ -1,6 +1,5 @@
 //! Why a worker does not run, with the exit code that goes with it.
 
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +10,7 @@ use longshore_services::ClientError;
 use longshore_store::{OpenError, StoreUrl};
 use longshore_topics::LoadError;
 use longshore_worker::SourceError;
+pub(crate) use longshore_worker::chain;
 
 /// Why a worker did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -97,18 +97,4 @@ impl RunError {
             | Self::Overrun { .. } => 1,
         }
     }
-}
-
-/// An error and its causes, from the outermost, joined by `: `; a cause that an error tells itself is not told again.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !message.ends_with(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = error.source();
-    }
-    message
 }

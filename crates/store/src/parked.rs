@@ -66,18 +66,13 @@ fn change_texts(held: u8) -> Dialects<BySize> {
 
 fn change_text(database: Database, rows: usize, held: u8) -> String {
     let given = typed_parameters(rows, &AGAIN);
+    // A key that is held is so since the first death.
     let equal: Vec<String> = (1..)
         .zip(AGAIN)
+        .filter(|(_, (name, _))| held == 0 || *name != "first_failed_at")
         .map(|(number, (name, _))| format!("{name} = column{number}"))
         .collect();
     let (position, changed) = equal.split_at(3);
-    // The key is held since the first death.
-    let stays = |set: &&String| held == 1 && set.starts_with("first_failed_at");
-    let changed: Vec<&str> = changed
-        .iter()
-        .filter(|set| !stays(set))
-        .map(|set| &**set)
-        .collect();
     database.in_order(&format!(
         "update parked set {} from (values {given}) as given where {} and held = {held}",
         changed.join(", "),

@@ -113,7 +113,8 @@ impl<T, E: Into<Box<dyn Error + Send + Sync>>> FailureExt<T> for Result<T, E> {
 
 /// An error and its causes, from the outermost, joined by `: `. Some errors, such as those of sqlx, tell their cause
 /// themselves; it is not told again.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

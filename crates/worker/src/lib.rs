@@ -10,7 +10,7 @@ mod handler;
 pub use handler::{Context, Handler, PendingTimer, SetTimer};
 
 mod failure;
-pub use failure::{Failure, FailureExt, Outage};
+pub use failure::{Failure, FailureExt, Outage, chain};
 
 mod effects;
 pub use effects::{Claim, Finished, OutboxRow, Statement, Value, sql};

@@ -38,6 +38,9 @@ impl Refusals {
     /// A batch was sent; `error` is the first one of it.
     pub(super) fn sent(&self, topic: &Arc<str>, kind: Kind, error: Option<&PublishError>) {
         let mut topics = self.topics();
+        if error.is_none() && topics.is_empty() {
+            return;
+        }
         let place = (topic.clone(), kind);
         let Some(error) = error else {
             topics.remove(&place);

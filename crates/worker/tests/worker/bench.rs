@@ -239,7 +239,14 @@ impl Bench {
 
     /// A worker that owns every partition.
     pub(crate) fn start(&self) -> Running {
-        let running = self.start_with(self.settings(), self.group.join(2_000));
+        self.start_changed(|_| {})
+    }
+
+    /// The same with other settings.
+    pub(crate) fn start_changed(&self, change: impl FnOnce(&mut Settings)) -> Running {
+        let mut settings = self.settings();
+        change(&mut settings);
+        let running = self.start_with(settings, self.group.join(2_000));
         running.control.assign(&self.partitions());
         running
     }

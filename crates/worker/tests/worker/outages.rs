@@ -100,13 +100,8 @@ async fn a_handler_that_needs_the_store_waits_for_it() {
     let bench = Bench::new(1);
     bench.produce("a", &["slow 1"]);
     bench.produce("b", &["ask 2"]);
-    let settings = Settings {
-        // So that the second one is known to be new, and starts when the store is down.
-        concurrency: 1,
-        ..bench.settings()
-    };
-    let worker = bench.start_with(settings, bench.group.join(2_000));
-    worker.control.assign(&bench.partitions());
+    // So that the second one is known to be new, and starts when the store is down.
+    let worker = bench.start_changed(|settings| settings.concurrency = 1);
     bench
         .until_true("it is handled", |bench| bench.calls.started("slow 1") == 1)
         .await;
@@ -134,12 +129,7 @@ async fn out_of_reach(bench: &Bench) -> Running {
         let (first, second) = (format!("unasked {n}"), format!("unasked {n} again"));
         bench.produce(&format!("k-{n}"), &[&first, &second]);
     }
-    let settings = Settings {
-        concurrency: 2,
-        ..bench.settings()
-    };
-    let worker = bench.start_with(settings, bench.group.join(2_000));
-    worker.control.assign(&bench.partitions());
+    let worker = bench.start_changed(|settings| settings.concurrency = 2);
     bench
         .until_true("the last one waits", |bench| {
             bench.calls.started("unasked 20") > 0
@@ -193,12 +183,7 @@ async fn parked_keys_that_do_not_need_what_is_away_are_tried_again() {
         bench.produce(&format!("k-{n}"), &["cut off"]);
     }
     bench.produce("other", &["late 1"]);
-    let settings = Settings {
-        concurrency: 2,
-        ..bench.settings()
-    };
-    let worker = bench.start_with(settings, bench.group.join(2_000));
-    worker.control.assign(&bench.partitions());
+    let worker = bench.start_changed(|settings| settings.concurrency = 2);
     // When it is parked for the second time, the others are out of the store already.
     bench.until("echoes", 1).await;
     assert_eq!(bench.texts("echoes"), ["late 1"]);

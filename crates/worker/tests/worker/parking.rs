@@ -11,15 +11,6 @@ use tokio::time::timeout;
 
 use crate::bench::{Bench, GROUP, Running, SOON};
 
-/// A worker with these settings that owns every partition.
-fn start(bench: &Bench, change: impl FnOnce(&mut Settings)) -> Running {
-    let mut settings = bench.settings();
-    change(&mut settings);
-    let running = bench.start_with(settings, bench.group.join(2_000));
-    running.control.assign(&bench.partitions());
-    running
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_failed_key_parks_its_later_records_and_drains_in_order() {
     let bench = Bench::new(1);
@@ -75,7 +66,7 @@ async fn other_keys_flow_while_many_drain() {
         texts.extend(slow.iter().map(String::as_str));
         bench.produce(&format!("k-{n}"), &texts);
     }
-    let worker = start(&bench, |settings| {
+    let worker = bench.start_changed(|settings| {
         settings.brake.share = 1.0;
         settings.park.attempts = 100;
     });
@@ -259,7 +250,7 @@ async fn a_strict_worker_holds_the_key_of_a_dead_message_until_it_is_redriven() 
     let bench = Bench::new(1).with_redrive();
     let dead = bench.produce("a", &["fixable 1", "a 2"])[0].position();
     bench.produce("b", &["b 1"]);
-    let worker = start(&bench, |settings| settings.on_dead = OnDead::HoldKey);
+    let worker = bench.start_changed(|settings| settings.on_dead = OnDead::HoldKey);
     bench.until("notes.dlq", 1).await;
     bench.until("echoes", 1).await;
     bench.produce("a", &["a 3"]);
@@ -278,7 +269,7 @@ async fn a_strict_worker_holds_the_key_of_a_dead_message_until_it_is_redriven() 
 async fn what_holds_a_key_tells_why_its_last_redrive_died() {
     let bench = Bench::new(1).with_redrive();
     let dead = bench.produce("a", &["fixable 1", "a 2"])[0].position();
-    let worker = start(&bench, |settings| settings.on_dead = OnDead::HoldKey);
+    let worker = bench.start_changed(|settings| settings.on_dead = OnDead::HoldKey);
     bench.until("notes.dlq", 1).await;
 
     redrive(&bench, &dead, RedriveAction::Handle, Some("down 1"));
@@ -309,7 +300,7 @@ async fn what_holds_a_key_tells_why_its_last_redrive_died() {
 async fn a_discarded_message_frees_its_key() {
     let bench = Bench::new(1).with_redrive();
     let dead = bench.produce("a", &["poison 1", "a 2"])[0].position();
-    let worker = start(&bench, |settings| settings.on_dead = OnDead::HoldKey);
+    let worker = bench.start_changed(|settings| settings.on_dead = OnDead::HoldKey);
     bench.until("notes.dlq", 1).await;
 
     redrive(&bench, &dead, RedriveAction::Discard, None);
@@ -323,7 +314,7 @@ async fn a_discarded_message_frees_its_key() {
 async fn a_refused_write_holds_its_key_too() {
     let bench = Bench::new(1).with_redrive();
     let dead = bench.produce("a", &["bad write", "a 2", "a 3"])[0].position();
-    let worker = start(&bench, |settings| settings.on_dead = OnDead::HoldKey);
+    let worker = bench.start_changed(|settings| settings.on_dead = OnDead::HoldKey);
     bench.until("notes.dlq", 1).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(bench.texts("echoes"), [] as [&str; 0]);
@@ -417,7 +408,7 @@ async fn the_brake_waits_instead_of_parking_everything() {
         bench.produce(&format!("k-{n}"), &["service"]);
     }
     bench.calls.service_down(true);
-    let worker = start(&bench, |settings| {
+    let worker = bench.start_changed(|settings| {
         settings.brake = Brake {
             window: 20,
             least: 10,

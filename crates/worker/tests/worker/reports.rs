@@ -40,17 +40,12 @@ async fn the_oldest_unfinished_message_is_named_with_its_last_error() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_told_with_the_time_at_which_it_was_written() {
     let bench = Bench::new(2);
-    let settings = Settings {
-        concurrency: 1,
-        ..bench.settings()
-    };
     let busy = bench.produce("o-1", &["hang 1"]).remove(0);
     let waiting = (2..)
         .map(|n| bench.produce(&format!("o-{n}"), &["x"]).remove(0))
         .find(|record| record.partition != busy.partition)
         .expect("there are two partitions");
-    let worker = bench.start_with(settings, bench.group.join(2_000));
-    worker.control.assign(&bench.partitions());
+    let worker = bench.start_changed(|settings| settings.concurrency = 1);
     bench
         .until_true("it hangs", |bench| bench.calls.started("hang 1") == 1)
         .await;

@@ -135,11 +135,11 @@ impl Move {
 
     fn told_clamped(&self) -> Option<String> {
         let asked = self.clamped?;
-        let (side, to) = match asked > self.to {
-            true => ("beyond the end", self.to),
-            false => ("before the beginning", self.to),
+        let side = match asked > self.to {
+            true => "beyond the end",
+            false => "before the beginning",
         };
-        let partition = &self.partition;
+        let (partition, to) = (&self.partition, self.to);
         Some(format!(
             "Offset {asked} is {side} of {partition}: {to} is taken instead."
         ))
